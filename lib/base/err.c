@@ -1,0 +1,111 @@
+/* The error map and the names of the public words. */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct entry {
+    int code;
+    enum wst_class cls;
+    const char *name;
+    const char *text;
+};
+
+static const struct entry entries[] = {
+#define ENTRY(name, value, cls, text) {value, WST_CLASS_##cls, #name, text},
+    WST_ERR_MAP(ENTRY)
+#undef ENTRY
+};
+
+static const struct entry *find(int err)
+{
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+        if (entries[i].code == err)
+            return &entries[i];
+    }
+    return NULL;
+}
+
+const char *wst_strerror(int err)
+{
+    const struct entry *e = find(err);
+
+    if (err == 0)
+        return "no error";
+    return e ? e->text : "unknown error";
+}
+
+const char *wst_err_name(int err)
+{
+    const struct entry *e = find(err);
+
+    if (err == 0)
+        return "OK";
+    return e ? e->name : "UNKNOWN";
+}
+
+enum wst_class wst_err_class(int err)
+{
+    const struct entry *e = find(err);
+
+    return e ? e->cls : WST_CLASS_NONE;
+}
+
+const char *wst_class_name(enum wst_class cls)
+{
+    static const char *const names[] = {
+        [WST_CLASS_NONE] = "none",       [WST_CLASS_TRANSIENT] = "transient",
+        [WST_CLASS_SOFT] = "soft",       [WST_CLASS_TOKEN] = "token",
+        [WST_CLASS_TICKET] = "ticket",   [WST_CLASS_AUTH] = "auth",
+        [WST_CLASS_REFUSED] = "refused", [WST_CLASS_PROTOCOL] = "protocol",
+        [WST_CLASS_LOCAL] = "local",
+    };
+
+    return (size_t)cls < sizeof names / sizeof names[0] ? names[cls] : "unknown";
+}
+
+const char *wst_step_name(enum wst_step step)
+{
+    static const char *const names[] = {
+        [WST_STEP_NONE] = "none",
+        [WST_STEP_TOKEN] = "token",
+        [WST_STEP_TICKET] = "ticket",
+        [WST_STEP_CONNECT] = "connect",
+    };
+
+    return (size_t)step < sizeof names / sizeof names[0] ? names[step] : "unknown";
+}
+
+const char *wst_state_name(enum wst_state state)
+{
+    static const char *const names[] = {
+        [WST_STATE_IDLE] = "idle",       [WST_STATE_TOKEN] = "token",
+        [WST_STATE_TICKET] = "ticket",   [WST_STATE_CONNECTING] = "connecting",
+        [WST_STATE_OPEN] = "open",       [WST_STATE_CLOSING] = "closing",
+        [WST_STATE_BACKOFF] = "backoff", [WST_STATE_FAILED] = "failed",
+    };
+
+    return (size_t)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+const char *wst_version(void)
+{
+    return WST_VERSION_STRING;
+}
+
+int wst__cause(struct wst_cause *cause, int code, enum wst_step step, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!cause)
+        return code;
+    memset(cause, 0, sizeof *cause);
+    cause->code = code;
+    cause->step = step;
+    cause->cls = wst_err_class(code);
+    va_start(ap, fmt);
+    (void)vsnprintf(cause->text, sizeof cause->text, fmt, ap);
+    va_end(ap);
+    return code;
+}
