@@ -1,0 +1,90 @@
+/*
+ * WebSocket messages (RFC 6455, 5 to 8) over memory: received bytes go in and messages come out;
+ * messages go in and bytes to send come out.  wslay's frame layer parses; the rest is ours: order,
+ * control frames, close handshake, UTF-8, limits.  No socket, no clock, no loop: who calls brings
+ * the time and the bytes.  One object per connection, never used again.
+ */
+#ifndef WST_WIRE_MESSAGE_H
+#define WST_WIRE_MESSAGE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct wst__ws; /* Opaque. */
+
+struct wst__ws_config {
+    size_t max_message_bytes;
+    size_t max_queue_bytes;
+    size_t queue_low_water;
+    /* Unpredictable bytes for masking keys; fills |p| from a pool, never fails once open. */
+    void (*random)(void *arg, void *p, size_t n);
+    void *random_arg;
+    /* Extensions as agreed in the upgrade ("" none): the seam for permessage-deflate (RFC 7692). */
+    const char *extensions;
+};
+
+/* Callbacks return false to stop: wst__ws_feed() then returns at once, without having looked at
+ * what follows (paused, or the connection is closing). */
+struct wst__ws_cbs {
+    bool (*message)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n);
+    bool (*pong)(void *arg, const uint8_t *payload, size_t n);
+    /* The peer's close frame; our answer has been queued. |code| 1005 without one. |reason|
+     * is valid UTF-8, terminated. */
+    bool (*closed)(void *arg, int code, const char *reason, size_t n);
+    /* A message of wst__ws_send() was wholly taken by wst__ws_sent(). */
+    void (*sent)(void *arg, void *ref, size_t n);
+    /* The queue fell to the low-water mark after it had been above. */
+    void (*drained)(void *arg);
+};
+
+/* NOMEM; BAD_UPGRADE when |extensions| cannot be done. */
+int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
+                const struct wst__ws_cbs *cbs, void *arg, struct wst_cause *why);
+/* Not from inside a callback of |ws|.  Everything is wiped away; queued messages are told to
+ * |unsent| (may be NULL). */
+void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_t n), void *arg);
+
+/*
+ * Feeds received bytes; all of them are used unless a callback returned false or an error ended
+ * it: |*used| tells.  A message that lies whole in |bytes| is handed out without a copy.  Errors:
+ * WS_PROTOCOL, WS_BAD_UTF8, WS_TOO_LARGE (close_code in |why| is what we answer: 1002, 1007, 1009;
+ * that close frame has been queued and nothing further is read), NOMEM (1011).
+ * Bytes after the peer's close frame are ignored.
+ */
+int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *used,
+                 struct wst_cause *why);
+/* Where the missing bytes of a large message may be received straight to; NULL: feed them. */
+uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room);
+/* |n| bytes were put there.  As wst__ws_feed(). */
+int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why);
+
+/* Queues a message, masked.  QUEUE_FULL, TOO_LARGE, BAD_UTF8, NOT_OPEN (a close was queued). */
+int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                 void *ref);
+/* Queues a ping; it goes ahead of data that has not begun to leave.  NOT_OPEN, INVALID (> 125). */
+int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n);
+/* Queues the close frame behind everything.  |code| 0: none.  INVALID (code, reason), NOT_OPEN. */
+int wst__ws_close(struct wst__ws *ws, int code, const char *reason, size_t n);
+
+/* The bytes to send next, as up to |max| pieces; returns their number, 0: nothing. */
+size_t wst__ws_output(struct wst__ws *ws, struct iovec *iov, size_t max);
+/* The kernel has taken |n| of them.  May call |sent| and |drained|. */
+void wst__ws_sent(struct wst__ws *ws, size_t n);
+
+/* Bytes queued and not yet taken: payload and framing. */
+size_t wst__ws_buffered(const struct wst__ws *ws);
+bool wst__ws_ping_left(const struct wst__ws *ws);      /* The last ping was wholly taken. */
+bool wst__ws_close_sent(const struct wst__ws *ws);     /* Our close frame was wholly taken. */
+bool wst__ws_close_received(const struct wst__ws *ws);
+/* Messages received and their payload; messages wholly taken and theirs; queued ones and theirs. */
+struct wst__ws_counts {
+    uint64_t received, bytes_received, sent, bytes_sent, queued, bytes_queued;
+};
+void wst__ws_counts(const struct wst__ws *ws, struct wst__ws_counts *c);
+
+#endif

@@ -1,0 +1,62 @@
+/* The replies of steps 1 and 2: JSON (cJSON), read by JSON pointers (RFC 6901). */
+#ifndef WST_WIRE_REPLY_H
+#define WST_WIRE_REPLY_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/secret.h"
+
+/* How a reply is read; every pointer may be NULL: the defaults of the header. */
+struct wst__reply_spec {
+    const char *value_pointer;
+    const char *url_pointer; /* Ticket: takes a whole URL instead. */
+    const char *expiry_pointer;
+    enum wst_expiry_format expiry_format;
+    const char *success_pointer;
+    const char *success_value;
+    uint64_t default_life_ms; /* Ticket: when the reply names none. */
+    size_t max_value;         /* Longest token or ticket, in bytes. */
+};
+
+struct wst__token_reply {
+    struct wst__secret token;
+    int64_t life_ms; /* -1: unknown (neither an expiry nor a JWT with exp). */
+};
+
+struct wst__ticket_reply {
+    struct wst__secret value; /* The ticket, or the whole URL. */
+    bool is_url;
+    uint64_t life_ms;
+    uint64_t retry_after_ms; /* retryAfterMs, 0: none. */
+    uint64_t spread_ms;      /* reconnectSpreadMs, 0: none. */
+};
+
+/* Is |pointer| a JSON pointer?  For the configuration's check. */
+bool wst__reply_pointer_ok(const char *pointer);
+/*
+ * |body| is what came under a 2xx.  BAD_REPLY with a text that names the field ("the ticket reply's
+ * field /ticket is a number, expected a string") and never repeats a value; NOMEM.  The values are
+ * checked: not empty, no control bytes, not longer than |max_value|; a token must also be usable in
+ * a header (visible ASCII).  An expiry that is zero, negative, not a number or more than a day
+ * (ticket; token: 10 years) is an error that names the field.  cJSON's tree is wiped.
+ */
+int wst__reply_token(const struct wst__reply_spec *spec, const char *body, size_t len,
+                     int64_t wall_s, struct wst__token_reply *out, struct wst_cause *why);
+int wst__reply_ticket(const struct wst__reply_spec *spec, const char *body, size_t len,
+                      int64_t wall_s, struct wst__ticket_reply *out, struct wst_cause *why);
+/* retryAfterMs and reconnectSpreadMs of any refusal; 0 when it names none or is not JSON. */
+void wst__reply_steering(const char *body, size_t len, uint64_t *retry_after_ms,
+                         uint64_t *spread_ms);
+
+/* The token file: a JSON object of our own.  Damaged: false, and nothing is set. */
+struct wst__token_record {
+    struct wst__secret token;
+    char *origin; /* wst__free() */
+    int64_t received_at;
+    int64_t life_s; /* -1: unknown. */
+};
+int wst__token_record_write(const struct wst__token_record *r, struct wst__buf *out);
+bool wst__token_record_read(const char *body, size_t len, struct wst__token_record *out);
+void wst__token_record_fini(struct wst__token_record *r);
+
+#endif
