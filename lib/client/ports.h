@@ -113,6 +113,7 @@ typedef void (*wst__file_cb)(void *arg, int err /* 0, IO, NOMEM */, int sys_errn
                              const void *data, size_t n);
 
 struct wst__timer;
+struct wst__mailbox;
 
 /* A wish to run once in this turn of the loop. */
 struct wst__turn {
@@ -140,6 +141,13 @@ struct wst__ports {
      */
     void (*turn_ask)(void *world, struct wst__turn *turn);
     void (*turn_drop)(void *world, struct wst__turn *turn);
+
+    /* Calls from other threads.  |fn| runs once on the loop; what is pending at close is run before
+     * |closed|.  mailbox_post may be called from any thread; NOMEM. */
+    int (*mailbox_new)(void *world, struct wst__mailbox **out);
+    int (*mailbox_post)(struct wst__mailbox *box, void (*fn)(void *a, void *b), void *a, void *b);
+    void (*mailbox_close)(void *world, struct wst__mailbox *box, void (*closed)(void *arg),
+                          void *arg);
 
     /* Copies the options; checks what can be checked without files.  CONFIG, NOMEM. */
     int (*net_new)(void *world, const struct wst__net_options *opt, const struct wst__log *log,
