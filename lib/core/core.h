@@ -26,8 +26,11 @@ struct wst__core {
     struct wst__rng rng;
     enum wst_state state;
     enum wst__dial dial;
-    bool wanted;
-    bool ever_open;
+    bool wanted;           /* What the user wants. */
+    bool stopping;         /* CLOSING because of a stop; with |wanted|: started again since. */
+    bool ever_open;        /* This client has been open once. */
+    bool attempts_used_up; /* FAILED because of policy.max_attempts, not because of |failure|. */
+    uint32_t tries;        /* Attempts begun since the start or the last stable link. */
     uint64_t attempt;         /* Number of the current or last one; 0: none yet. */
     uint32_t failures;        /* In a row, since the last stable link. */
     uint32_t auth_failures;   /* Attempts running that ended in an auth failure. */
@@ -44,8 +47,9 @@ struct wst__core {
     /* The link. */
     bool stable;             /* It has been up for policy.stable_ms. */
     bool ping_pending;       /* A ping was asked for and has not left. */
-    uint64_t ping_left_ms;   /* When the unanswered ping left; WST__NEVER: none. */
-    uint64_t spread_ms;      /* reconnectSpreadMs from the last ticket reply. */
+    uint64_t ping_left_ms; /* When the unanswered ping left, or while it is pending was asked for;
+                              WST__NEVER: none. */
+    uint64_t spread_ms;    /* reconnectSpreadMs from the last ticket reply. */
     /* Deadlines, monotonic; WST__NEVER: not running. */
     uint64_t step_due, dial_due, attempt_due; /* Of the sequence. */
     uint64_t dial_idle_due;                   /* READY and idle since. */
@@ -68,5 +72,12 @@ void wst__core_step(struct wst__core *c, const struct wst__event *ev, struct wst
 uint64_t wst__core_deadline(const struct wst__core *c);
 /* Is this answer of an attempt that is no more?  Then wst__core_step() drops it. */
 bool wst__core_is_late(const struct wst__core *c, const struct wst__event *ev);
+/*
+ * Would |ev| end the attempt or the link by a failure that the core finds itself (a deadline,
+ * silence, a stale ticket)?  Then |f| tells it: the application can be asked, and its verdict put
+ * into |ev|->failure.verdict before the step.  What if is a copy away: nothing changes.
+ */
+bool wst__core_foresee(const struct wst__core *c, const struct wst__event *ev,
+                       struct wst__failure *f);
 
 #endif

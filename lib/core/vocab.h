@@ -31,7 +31,8 @@ enum wst__ev {
     WST__EV_LINK_FAILED,   /* It never came up, ended before it was open, or was refused: |failure|. */
     WST__EV_LINK_OPEN,     /* The upgrade was accepted. */
     WST__EV_LINK_CLOSING,  /* The peer's close frame, or the end of our patience with its protocol:
-                              the close handshake is under way. */
+                              the close handshake is under way.  |failure|, when known, counts
+                              if the end of the handshake is never seen. */
     WST__EV_LINK_CLOSED,   /* An open link is gone: |failure| with the close code. */
     WST__EV_PING_LEFT,     /* The ping asked for last was given to the kernel. */
     WST__EV_COUNT
@@ -47,6 +48,8 @@ struct wst__failure {
     uint64_t retry_after_ms; /* What the server asked for: a floor.  0: nothing. */
     uint64_t spread_ms;      /* reconnectSpreadMs of a refusal.  0: nothing. */
     enum wst_verdict verdict; /* The application's own. */
+    bool own; /* Filled in by the core: found by itself (a deadline, silence, a stale ticket), so
+                 the application was not asked before; see wst__core_foresee(). */
 };
 
 struct wst__event {
@@ -54,10 +57,12 @@ struct wst__event {
     uint64_t attempt;    /* Of the one that asked; answers only. */
     uint64_t now_ms;     /* Monotonic clock. */
     uint64_t boot_ms;    /* The clock that runs during sleep. */
-    uint64_t last_rx_ms; /* Monotonic time of the last byte received on the link; 0: none. */
+    uint64_t last_rx_ms; /* Monotonic time of the last byte received on the link; 0: none.  While
+                            receiving is paused: now_ms, for then the liveness clock stands. */
     uint64_t ticket_life_ms; /* TICKET_OK. */
     uint64_t spread_ms;      /* TICKET_OK: reconnectSpreadMs for the next reconnect; 0: none. */
-    struct wst__failure failure; /* *_FAILED, LINK_CLOSED. */
+    struct wst__failure failure; /* *_FAILED, LINK_CLOSED, LINK_CLOSING; of any other event only
+                                    |verdict| is read, on a failure that the core finds itself. */
 };
 
 /* What must be done, in this order. */
