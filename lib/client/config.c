@@ -53,7 +53,10 @@ void wst_config_init(struct wst_config *config)
     config->log_level = WST_LOG_WARN;
 }
 
-#define FIELD(name) {offsetof(struct wst_config, name), #name}
+#define FIELD(name)                                                                                \
+    {                                                                                              \
+        offsetof(struct wst_config, name), #name                                                   \
+    }
 
 /* Every string of the configuration: copied, and wiped when dropped. */
 static const struct {
@@ -156,9 +159,9 @@ static bool same_name(const char *a, const char *b)
 /* Headers that the handshakes are made of: not for the application. */
 static bool is_reserved(const char *name)
 {
-    static const char *const reserved[] = {"Host",           "Upgrade",           "Connection",
-                                           "Content-Length", "Transfer-Encoding", "Expect", "TE",
-                                           "Trailer", "Proxy-Authorization"};
+    static const char *const reserved[] = {
+        "Host",   "Upgrade", "Connection", "Content-Length",     "Transfer-Encoding",
+        "Expect", "TE",      "Trailer",    "Proxy-Authorization"};
 
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
         if (same_name(name, reserved[i]))
@@ -354,8 +357,7 @@ int wst__config_plaintext(const struct wst__config *cfg, const struct wst__url *
 {
     if (url->tls || url->loopback || cfg->c.allow_plaintext)
         return 0;
-    return REJECT(why,
-                  "%s: %s is reached without TLS; use %s, or set allow_plaintext if you must",
+    return REJECT(why, "%s: %s is reached without TLS; use %s, or set allow_plaintext if you must",
                   field, url->host, "https:// or wss://");
 }
 
@@ -398,8 +400,8 @@ static int check_urls(struct wst__config *cfg, struct wst_cause *why)
         rc = endpoint(cfg, &cfg->token_url, c->token_url, &base, base_is_ws, "/api/v1/auth/token",
                       false, "token_url", why);
     if (rc == 0 && c->ticket_step == WST_STEP_MODE_HTTP)
-        rc = endpoint(cfg, &cfg->ticket_url, c->ticket_url, &base, base_is_ws,
-                      "/api/v1/ws-ticket", false, "ticket_url", why);
+        rc = endpoint(cfg, &cfg->ticket_url, c->ticket_url, &base, base_is_ws, "/api/v1/ws-ticket",
+                      false, "ticket_url", why);
     if (rc == 0 && !(c->url_pointer && c->ticket_step == WST_STEP_MODE_HTTP))
         rc = endpoint(cfg, &cfg->ws_url, c->ws_url, &base, base_is_ws, "/ws", true, "ws_url", why);
     wst__url_fini(&base);
@@ -518,7 +520,7 @@ static int own_everything(struct wst_config *c)
 static int check_fields(const struct wst_config *c, struct wst_cause *why)
 {
     static int (*const checks[])(const struct wst_config *, struct wst_cause *) = {
-        check_enums, check_steps, check_pointers, check_times,
+        check_enums, check_steps,   check_pointers,     check_times,
         check_sizes, check_headers, check_subprotocols,
     };
 
@@ -539,8 +541,9 @@ int wst__config_copy(struct wst__config *out, const struct wst_config *in, struc
     memset(out, 0, sizeof *out);
     wst_config_init(&c);
     if (in->size < offsetof(struct wst_config, url) || in->size > sizeof c)
-        return REJECT(why, "size: call wst_config_init(), and build against the header of the "
-                           "library that is linked (%s)",
+        return REJECT(why,
+                      "size: call wst_config_init(), and build against the header of the "
+                      "library that is linked (%s)",
                       wst_version());
     memcpy(&c, in, in->size);
     c.size = sizeof c;
@@ -609,8 +612,8 @@ void wst__config_policy(const struct wst__config *cfg, struct wst__policy *p)
     for (size_t i = 0; i < c->unauthorized_count; i++)
         p->unauthorized[i] = c->unauthorized_codes[i];
     p->ticket_step = ticket;
-    p->token_step = (ticket || c->upgrade_bearer) &&
-                    (c->token_step != WST_STEP_MODE_OMIT || c->token != NULL);
+    p->token_step =
+        (ticket || c->upgrade_bearer) && (c->token_step != WST_STEP_MODE_OMIT || c->token != NULL);
     p->parallel_dial = c->parallel_dial != 0;
     p->late_dial_target = cfg->ws_url.host == NULL;
 }

@@ -11,7 +11,7 @@
 struct wst__config {
     struct wst_config c;
     struct wst__url token_url, ticket_url, ws_url; /* Host NULL: that step makes no request. */
-    char *token_origin;  /* What a stored token is bound to. */
+    char *token_origin;                            /* What a stored token is bound to. */
 };
 
 /* Checks |in| and copies it.  CONFIG with the field and the fix in |why|; NOMEM. */

@@ -48,11 +48,11 @@ struct wst__net;
 
 /* One HTTP exchange.  Redirects are not followed. */
 struct wst__http_request {
-    enum wst_step step;       /* For causes. */
-    const char *url;          /* http or https, with the query.  A secret. */
+    enum wst_step step; /* For causes. */
+    const char *url;    /* http or https, with the query.  A secret. */
     const char *method;
     const char *const *headers; /* "Name: value", NULL-terminated list.  Secrets. */
-    const char *body;         /* NULL: none (then POST and PUT send Content-Length: 0). */
+    const char *body;           /* NULL: none (then POST and PUT send Content-Length: 0). */
     size_t body_len;
     size_t max_header_bytes;
     size_t max_body_bytes;
@@ -109,8 +109,8 @@ struct wst__stream_cbs {
 
 /* File work for the token cache: on the pool, never on the loop's thread. */
 struct wst__file; /* One under way. */
-typedef void (*wst__file_cb)(void *arg, int err /* 0, IO, NOMEM */, int sys_errno,
-                             const void *data, size_t n);
+typedef void (*wst__file_cb)(void *arg, int err /* 0, IO, NOMEM */, int sys_errno, const void *data,
+                             size_t n);
 
 struct wst__timer;
 struct wst__mailbox;

@@ -89,6 +89,12 @@ static void on_closed(uv_handle_t *handle)
     void *arg = box->arg;
 
     deliver(box);
+    while (box->first) { /* Posted by what just ran, to a client that is gone. */
+        struct letter *l = box->first;
+
+        box->first = l->next;
+        wst__free(l);
+    }
     uv_mutex_destroy(&box->lock);
     wst__free(box);
     if (closed)

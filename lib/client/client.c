@@ -1,0 +1,567 @@
+/*
+ * The public functions of a client, and its lifetime.
+ *
+ * None of them calls back: they look at the core, take a note for the driver, and ask for a turn of
+ * the loop.  A client ends in three strides: wst_client_close() takes a note; in the turn that
+ * follows everything is told and given back (wst__client_release); when the last handle has left
+ * the loop, the close callback runs and the memory is freed.
+ */
+#include "base/mem.h"
+#include "client/driver.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define MAX_REASON 123 /* RFC 6455, 5.5: 125 bytes of payload, two of them the code. */
+
+static void check_thread(const struct wst_client *cl)
+{
+    assert(!cl->loop || wst__loop_is_mine(cl->loop));
+    (void)cl;
+}
+
+/* ---- Make ---------------------------------------------------------------------------------- */
+
+static void net_options(const struct wst__config *cfg, struct wst__net_options *o)
+{
+    const struct wst_config *c = &cfg->c;
+
+    memset(o, 0, sizeof *o);
+    o->ca_file = c->ca_file;
+    o->ca_dir = c->ca_dir;
+    o->ca_pem = c->ca_pem;
+    o->client_cert = c->client_cert;
+    o->client_key = c->client_key;
+    o->pinned_key = c->pinned_key;
+    o->tls13_only = strcmp(c->tls_min, "1.3") == 0;
+    o->insecure = c->insecure != 0;
+    o->proxy = c->proxy;
+    o->no_proxy = c->no_proxy;
+    o->interface = c->interface;
+    o->cookies = c->cookies != 0;
+}
+
+static int take_token(struct wst_client *cl)
+{
+    const char *token = cl->cfg.c.token;
+    struct wst__secret value = WST__SECRET_INIT;
+
+    if (!token)
+        return 0;
+    if (wst__secret_set(&value, token, strlen(token)) != 0)
+        return WST_ERR_NOMEM;
+    wst__token_put(&cl->token, &value, -1, false);
+    return 0;
+}
+
+static int make_core(struct wst_client *cl)
+{
+    struct wst__policy policy;
+    uint64_t seed;
+    int rc = cl->ports->random(cl->ports->world, &seed, sizeof seed);
+
+    if (rc == 0)
+        rc = cl->ports->random(cl->ports->world, cl->hash_key, sizeof cl->hash_key);
+    if (rc != 0)
+        return rc;
+    wst__config_policy(&cl->cfg, &policy);
+    wst__core_init(&cl->core, &policy, seed);
+    return 0;
+}
+
+static void init_fields(struct wst_client *cl)
+{
+    cl->log = (struct wst__log){cl->cfg.c.log_cb, cl->cfg.c.arg, cl->cfg.c.log_level};
+    cl->turn.cb = wst__driver_on_turn;
+    cl->turn.arg = cl;
+    cl->armed_ms = WST__NEVER;
+    cl->last_error.next_delay_ms = WST_NO_DELAY;
+    wst__token_init(&cl->token, cl);
+}
+
+/* Makes what lives as long as the client does.  On failure nothing is left. */
+static int make_parts(struct wst_client *cl, struct wst_cause *why)
+{
+    const struct wst__ports *p = cl->ports;
+    struct wst__net_options options;
+    int rc;
+
+    net_options(&cl->cfg, &options);
+    rc = p->net_new(p->world, &options, &cl->log, &cl->net, why);
+    if (rc != 0)
+        return rc;
+    rc = make_core(cl);
+    if (rc == 0)
+        rc = take_token(cl);
+    if (rc == 0)
+        rc = p->mailbox_new(p->world, &cl->mailbox);
+    if (rc == 0)
+        rc = p->timer_new(p->world, wst__driver_on_timer, cl, &cl->timer);
+    if (rc == 0)
+        return 0;
+    wst__cause(why, rc, WST_STEP_NONE, "the client could not be made: %s", wst_strerror(rc));
+    if (cl->mailbox)
+        p->mailbox_close(p->world, cl->mailbox, NULL, NULL);
+    p->turn_drop(p->world, &cl->turn);
+    wst__token_fini(&cl->token);
+    p->net_free(p->world, cl->net);
+    return rc;
+}
+
+int wst__client_new_on(struct wst_client **client, const struct wst__ports *ports,
+                       const struct wst_config *config, struct wst_cause *why)
+{
+    struct wst_client *cl = wst__calloc(1, sizeof *cl);
+    int rc;
+
+    if (!cl)
+        return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
+    cl->ports = ports;
+    rc = wst__config_copy(&cl->cfg, config, why);
+    if (rc == 0) {
+        init_fields(cl);
+        rc = make_parts(cl, why);
+        if (rc != 0)
+            wst__config_fini(&cl->cfg);
+    }
+    if (rc != 0) {
+        wst__wipe(cl, sizeof *cl);
+        wst__free(cl);
+        return rc;
+    }
+    *client = cl;
+    return 0;
+}
+
+int wst_client_new(struct wst_client **client, const struct wst_config *config,
+                   struct wst_cause *why)
+{
+    struct wst_loop *loop;
+    bool owns;
+    int rc;
+
+    if (why)
+        memset(why, 0, sizeof *why);
+    if (!client || !config)
+        return wst__cause(why, WST_ERR_INVALID, WST_STEP_NONE, "client and config must be given");
+    if (!config->loop && !config->uv_loop)
+        return wst__cause(why, WST_ERR_CONFIG, WST_STEP_NONE,
+                          "loop: is needed (or uv_loop, to make one)");
+    loop = config->loop;
+    owns = !loop;
+    rc = owns ? wst_loop_new(&loop, config->uv_loop) : 0;
+    if (rc != 0)
+        return wst__cause(why, rc, WST_STEP_NONE, "the loop could not be made: %s",
+                          wst_strerror(rc));
+    rc = wst__client_new_on(client, wst__loop_ports(loop), config, why);
+    if (rc != 0) {
+        if (owns)
+            (void)wst_loop_close(loop, NULL, NULL);
+        return rc;
+    }
+    (*client)->loop = loop;
+    (*client)->owns_loop = owns;
+    wst__loop_ref(loop);
+    return 0;
+}
+
+/* ---- Start, stop, use ---------------------------------------------------------------------- */
+
+int wst_client_start(struct wst_client *cl)
+{
+    if (!cl)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    if (wst__driver_wants(cl))
+        return WST_ERR_STATE;
+    cl->flips++;
+    wst__driver_ask(cl);
+    return 0;
+}
+
+static bool is_close_code(int code)
+{
+    return code == 1000 || (code >= 3000 && code <= 4999);
+}
+
+int wst_client_stop_with(struct wst_client *cl, int code, const char *reason)
+{
+    size_t n = reason ? strlen(reason) : 0;
+
+    if (!cl || !is_close_code(code) || n > MAX_REASON || !wst__utf8_valid(reason, n))
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    if (!wst__driver_wants(cl))
+        return WST_ERR_STATE;
+    cl->stop_code = code;
+    memcpy(cl->stop_reason, n ? reason : "", n + 1);
+    cl->flips++;
+    wst__driver_ask(cl);
+    return 0;
+}
+
+int wst_client_stop(struct wst_client *cl)
+{
+    return wst_client_stop_with(cl, 1000, NULL);
+}
+
+int wst_client_wake(struct wst_client *cl)
+{
+    if (!cl)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    cl->wake = true;
+    wst__driver_ask(cl);
+    return 0;
+}
+
+static bool is_open(const struct wst_client *cl)
+{
+    return cl->core.state == WST_STATE_OPEN && cl->link && cl->flips == 0;
+}
+
+int wst_client_send(struct wst_client *cl, enum wst_message_type type, const void *data, size_t len,
+                    void *ref)
+{
+    int rc;
+
+    if (!cl || (type != WST_TEXT && type != WST_BINARY) || (!data && len))
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    if (!is_open(cl))
+        return WST_ERR_NOT_OPEN;
+    rc = wst__link_send(cl->link, type, data, len, ref);
+    if (rc == 0)
+        wst__driver_ask(cl);
+    return rc;
+}
+
+int wst_client_ping(struct wst_client *cl)
+{
+    int rc;
+
+    if (!cl)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (!is_open(cl) || cl->closing)
+        return WST_ERR_NOT_OPEN;
+    rc = wst__link_ping(cl->link);
+    if (rc == 0)
+        wst__driver_ask(cl);
+    return rc;
+}
+
+static int set_paused(struct wst_client *cl, bool paused)
+{
+    if (!cl)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    cl->paused = paused;
+    if (cl->link)
+        wst__link_pause(cl->link, paused);
+    return 0;
+}
+
+int wst_client_pause(struct wst_client *cl)
+{
+    return set_paused(cl, true);
+}
+
+int wst_client_resume(struct wst_client *cl)
+{
+    return set_paused(cl, false);
+}
+
+size_t wst_client_buffered(const struct wst_client *cl)
+{
+    return cl && cl->link ? wst__link_buffered(cl->link) : 0;
+}
+
+/* ---- Close --------------------------------------------------------------------------------- */
+
+void wst_client_close(struct wst_client *cl, wst_close_cb cb, void *arg)
+{
+    if (!cl || cl->closing)
+        return;
+    check_thread(cl);
+    cl->closing = true;
+    cl->close_cb = cb;
+    cl->close_arg = arg;
+    wst__driver_ask(cl);
+}
+
+static void finish(struct wst_client *cl)
+{
+    wst_close_cb cb = cl->close_cb;
+
+    if (cb)
+        cb(cl, cl->close_arg);
+    wst__config_fini(&cl->cfg);
+    wst__wipe(cl, sizeof *cl);
+    wst__free(cl);
+}
+
+static void on_loop_closed(void *arg)
+{
+    finish(arg);
+}
+
+/* Nothing of the client is left in the loop. */
+static void all_gone(struct wst_client *cl)
+{
+    struct wst_loop *loop = cl->loop;
+
+    cl->ports->turn_drop(cl->ports->world, &cl->turn);
+    cl->ports->net_free(cl->ports->world, cl->net);
+    if (loop)
+        wst__loop_unref(loop);
+    if (!cl->owns_loop || wst_loop_close(loop, on_loop_closed, cl) != 0)
+        finish(cl);
+}
+
+void wst__client_handle_gone(void *client)
+{
+    struct wst_client *cl = client;
+
+    assert(cl->handles > 0);
+    cl->handles--;
+    if (cl->released && cl->handles == 0)
+        all_gone(cl);
+}
+
+void wst__client_release(struct wst_client *cl)
+{
+    const struct wst__ports *p = cl->ports;
+
+    if (cl->released)
+        return;
+    if (!cl->ended)
+        wst__driver_end(cl);
+    cl->ended = true;
+    wst__token_sync(&cl->token);
+    if (wst__token_busy(&cl->token))
+        return; /* The token's file is being written: that asks for another turn. */
+    cl->released = true;
+    wst__token_fini(&cl->token);
+    cl->handles += 2;
+    p->timer_close(p->world, cl->timer, wst__client_handle_gone);
+    cl->timer = NULL;
+    p->mailbox_close(p->world, cl->mailbox, wst__client_handle_gone, cl);
+}
+
+/* ---- Other threads ------------------------------------------------------------------------- */
+
+static void run_posted(void *a, void *b)
+{
+    struct wst__posted *posted = b;
+    struct wst_client *cl = a;
+
+    posted->fn(cl, posted->arg);
+    wst__free(posted);
+}
+
+int wst_client_post(struct wst_client *cl, wst_post_cb fn, void *arg)
+{
+    struct wst__posted *posted;
+    int rc;
+
+    if (!cl || !fn)
+        return WST_ERR_INVALID;
+    posted = wst__malloc(sizeof *posted);
+    if (!posted)
+        return WST_ERR_NOMEM;
+    posted->fn = fn;
+    posted->arg = arg;
+    rc = cl->ports->mailbox_post(cl->mailbox, run_posted, cl, posted);
+    if (rc != 0)
+        wst__free(posted);
+    return rc;
+}
+
+/* ---- Tokens -------------------------------------------------------------------------------- */
+
+static bool is_visible(const char *s)
+{
+    for (; *s; s++) {
+        if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Is this the answer that is awaited?  A late one is counted and dropped. */
+static bool is_awaited(struct wst_client *cl, uint64_t request)
+{
+    if (request != 0 && request == cl->provider_request && !cl->provided)
+        return true;
+    cl->stats.late_answers++;
+    return false;
+}
+
+static struct wst__provided *make_answer(struct wst_client *cl)
+{
+    cl->provided = wst__calloc(1, sizeof *cl->provided);
+    wst__driver_ask(cl);
+    return cl->provided;
+}
+
+int wst_client_provide(struct wst_client *cl, uint64_t request, const char *value, uint64_t life_ms)
+{
+    struct wst__provided *p;
+
+    if (!cl || !value || !*value)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->provider_step == WST_STEP_TOKEN && !is_visible(value))
+        return WST_ERR_INVALID;
+    if (!is_awaited(cl, request))
+        return 0;
+    p = make_answer(cl);
+    if (!p)
+        return WST_ERR_NOMEM;
+    p->life_ms = life_ms;
+    if (wst__secret_set(&p->value, value, strlen(value)) != 0)
+        return wst__cause(&p->why, WST_ERR_NOMEM, cl->provider_step, "out of memory");
+    return 0;
+}
+
+int wst_client_provide_failed(struct wst_client *cl, uint64_t request, int http_status,
+                              uint64_t retry_after_ms, const char *text)
+{
+    struct wst__provided *p;
+
+    if (!cl || http_status < 0 || http_status > 599)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (!is_awaited(cl, request))
+        return 0;
+    p = make_answer(cl);
+    if (!p)
+        return WST_ERR_NOMEM;
+    wst__cause(&p->why,
+               http_status == 401 && cl->provider_step == WST_STEP_TICKET ? WST_ERR_TOKEN_REFUSED
+                                                                          : WST_ERR_PROVIDER,
+               cl->provider_step, "%s", text && *text ? text : wst_strerror(WST_ERR_PROVIDER));
+    p->why.http_status = http_status;
+    p->retry_after_ms = retry_after_ms;
+    return 0;
+}
+
+int wst_client_token_loaded(struct wst_client *cl, uint64_t request,
+                            const struct wst_stored_token *token)
+{
+    if (!cl)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    wst__token_loaded(&cl->token, request, token);
+    return 0;
+}
+
+static void token_changed(struct wst_client *cl)
+{
+    cl->token_changed = true;
+    wst__driver_ask(cl);
+}
+
+int wst_client_forget_token(struct wst_client *cl)
+{
+    if (!cl)
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    wst__token_forget_all(&cl->token);
+    token_changed(cl);
+    return 0;
+}
+
+int wst_client_set_token(struct wst_client *cl, const char *token, uint64_t life_ms)
+{
+    struct wst__secret value = WST__SECRET_INIT;
+
+    if (!cl || !token || !*token || !is_visible(token))
+        return WST_ERR_INVALID;
+    check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    if (wst__secret_set(&value, token, strlen(token)) != 0)
+        return WST_ERR_NOMEM;
+    wst__token_put(&cl->token, &value, life_ms ? (int64_t)life_ms : -1, true);
+    token_changed(cl);
+    return 0;
+}
+
+/* ---- Inspect ------------------------------------------------------------------------------- */
+
+enum wst_state wst_client_state(const struct wst_client *cl)
+{
+    return cl ? cl->core.state : WST_STATE_IDLE;
+}
+
+const struct wst_error_info *wst_client_last_error(const struct wst_client *cl)
+{
+    return &cl->last_error;
+}
+
+void *wst_client_arg(const struct wst_client *cl)
+{
+    return cl->cfg.c.arg;
+}
+
+static uint64_t wait_left(const struct wst_client *cl)
+{
+    struct wst__time t;
+
+    if (cl->core.state != WST_STATE_BACKOFF)
+        return WST_NO_DELAY;
+    cl->ports->clock(cl->ports->world, &t);
+    return cl->core.retry_due > t.now_ms ? cl->core.retry_due - t.now_ms : 0;
+}
+
+/* Copies as much of |from| as the caller's struct has room for; both begin with their size. */
+static int copy_sized(void *to, size_t to_size, const void *from, size_t from_size)
+{
+    if (to_size < sizeof(size_t) || to_size > from_size)
+        return WST_ERR_INVALID;
+    memcpy((char *)to + sizeof(size_t), (const char *)from + sizeof(size_t),
+           to_size - sizeof(size_t));
+    return 0;
+}
+
+int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
+{
+    struct wst__ws_counts n = {0};
+    struct wst_stats s;
+
+    if (!cl || !stats)
+        return WST_ERR_INVALID;
+    if (cl->link)
+        wst__link_counts(cl->link, &n);
+    s = cl->stats;
+    s.state = cl->core.state;
+    s.messages_sent += n.sent;
+    s.bytes_sent += n.bytes_sent;
+    s.messages_received += n.received;
+    s.bytes_received += n.bytes_received;
+    s.buffered = wst_client_buffered(cl);
+    s.failures = cl->core.failures;
+    s.next_delay_ms = wait_left(cl);
+    return copy_sized(stats, stats->size, &s, sizeof s);
+}
+
+int wst_client_timing(const struct wst_client *cl, struct wst_timing *timing)
+{
+    if (!cl || !timing)
+        return WST_ERR_INVALID;
+    return copy_sized(timing, timing->size, &cl->timing, sizeof cl->timing);
+}

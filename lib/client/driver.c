@@ -1,0 +1,681 @@
+/*
+ * The driver.
+ *
+ * Everything that happens becomes an event; the pump feeds them to the core one at a time and
+ * carries out the actions that come back, in order.  The application's callbacks run between
+ * steps, from the loop; what they ask for by the public functions is queued and seen by the pump
+ * afterwards, so none of them can disturb a step.
+ *
+ * Starts and stops alternate, so that a count of them is enough to queue them; they come before
+ * every other event, because the answers that wait may belong to what is being stopped.
+ */
+#include "client/driver.h"
+
+#include "base/mem.h"
+#include "client/fields.h"
+#include "client/report.h"
+#include "client/steps.h"
+#include "core/verdict.h"
+#include "wire/reply.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COOKIES_MAX ((size_t)16 * 1024)
+/* Passes of one turn: what a flush brings is carried out, and what that brings is flushed. */
+#define MAX_PASSES 4
+
+static const struct wst_config *config_of(const struct wst_client *cl)
+{
+    return &cl->cfg.c;
+}
+
+static void read_clock(const struct wst_client *cl, struct wst__time *t)
+{
+    cl->ports->clock(cl->ports->world, t);
+}
+
+/* ---- The queue ----------------------------------------------------------------------------- */
+
+void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
+{
+    assert(cl->queue_count < WST__QUEUE_LEN);
+    if (cl->queue_count == WST__QUEUE_LEN)
+        return; /* Never reached; and if it were, the core's deadlines would end the attempt. */
+    cl->queue[(cl->queue_first + cl->queue_count++) % WST__QUEUE_LEN] = *ev;
+}
+
+static void push_answer(struct wst_client *cl, enum wst__ev type)
+{
+    struct wst__event ev = {.type = type, .attempt = cl->link_attempt};
+
+    wst__driver_push(cl, &ev);
+}
+
+static void push_link_failure(struct wst_client *cl, enum wst__ev type, const struct wst_cause *why,
+                              uint64_t retry_after_ms, uint64_t spread_ms)
+{
+    struct wst__event ev = {.type = type, .attempt = cl->link_attempt};
+
+    ev.failure = wst__report_failure(cl, WST_STEP_CONNECT, why, retry_after_ms, spread_ms);
+    wst__driver_push(cl, &ev);
+}
+
+static bool pop(struct wst_client *cl, struct wst__event *ev)
+{
+    if (cl->queue_count == 0)
+        return false;
+    *ev = cl->queue[cl->queue_first];
+    cl->queue_first = (cl->queue_first + 1) % WST__QUEUE_LEN;
+    cl->queue_count--;
+    return true;
+}
+
+static bool is_wanted(const struct wst__core *core)
+{
+    return core->wanted && core->state != WST_STATE_FAILED;
+}
+
+bool wst__driver_wants(const struct wst_client *cl)
+{
+    return is_wanted(&cl->core) != ((cl->flips & 1) != 0);
+}
+
+/* The next event, in order of rank. */
+static bool next_event(struct wst_client *cl, struct wst__event *ev)
+{
+    memset(ev, 0, sizeof *ev);
+    if (cl->flips > 0) {
+        cl->flips--;
+        ev->type = is_wanted(&cl->core) ? WST__EV_STOP : WST__EV_START;
+        return true;
+    }
+    if (cl->wake) {
+        cl->wake = false;
+        ev->type = WST__EV_WAKE;
+        return true;
+    }
+    return pop(cl, ev);
+}
+
+/* ---- The link's callbacks ------------------------------------------------------------------ */
+
+static void on_link_ready(void *arg, const struct wst__stream_timing *timing)
+{
+    struct wst_client *cl = arg;
+
+    cl->timing.dns_us = timing->dns_us;
+    cl->timing.tcp_us = timing->tcp_us;
+    cl->timing.tls_us = timing->tls_us;
+    push_answer(cl, WST__EV_DIAL_OK);
+    wst__driver_pump(cl);
+}
+
+/* What the server said when it refused the upgrade. */
+static void steering_of(const struct wst__upgrade *up, uint64_t *retry_after_ms,
+                        uint64_t *spread_ms)
+{
+    *retry_after_ms = *spread_ms = 0;
+    if (!up)
+        return;
+    wst__reply_steering((const char *)up->body.data, up->body.len, retry_after_ms, spread_ms);
+    if (up->has_retry_after && up->retry_after_ms > *retry_after_ms)
+        *retry_after_ms = up->retry_after_ms;
+}
+
+static void on_link_failed(void *arg, const struct wst_cause *why, const struct wst__upgrade *up)
+{
+    struct wst_client *cl = arg;
+    uint64_t retry_after_ms;
+    uint64_t spread_ms;
+
+    steering_of(up, &retry_after_ms, &spread_ms);
+    push_link_failure(cl, WST__EV_LINK_FAILED, why, retry_after_ms, spread_ms);
+    wst__driver_pump(cl);
+}
+
+static void on_link_opened(void *arg, const char *subprotocol)
+{
+    struct wst_client *cl = arg;
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    cl->timing.upgrade_us = t.now_us - cl->upgrade_us;
+    cl->timing.open_us = t.now_us - cl->attempt_us;
+    (void)snprintf(cl->subprotocol, sizeof cl->subprotocol, "%s", subprotocol);
+    push_answer(cl, WST__EV_LINK_OPEN);
+    wst__driver_pump(cl);
+}
+
+static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
+{
+    struct wst_client *cl = arg;
+
+    if (cl->closing)
+        return false;
+    if (config_of(cl)->on_message)
+        config_of(cl)->on_message(cl, type, data, n, config_of(cl)->arg);
+    return !cl->closing;
+}
+
+static void on_link_pong(void *arg, uint64_t rtt_us)
+{
+    struct wst_client *cl = arg;
+
+    cl->stats.rtt_us = rtt_us;
+    if (cl->timing.ping_us == 0)
+        cl->timing.ping_us = rtt_us;
+    if (config_of(cl)->on_pong && !cl->closing)
+        config_of(cl)->on_pong(cl, rtt_us, config_of(cl)->arg);
+}
+
+static void on_link_ping_left(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    push_answer(cl, WST__EV_PING_LEFT);
+    wst__driver_pump(cl);
+}
+
+static void on_link_closing(void *arg, const struct wst__link_end *end)
+{
+    struct wst_client *cl = arg;
+
+    cl->end = *end;
+    push_link_failure(cl, WST__EV_LINK_CLOSING, &end->cause, 0, 0);
+    wst__driver_pump(cl);
+}
+
+static void on_link_closed(void *arg, const struct wst__link_end *end)
+{
+    struct wst_client *cl = arg;
+
+    cl->end = *end;
+    push_link_failure(cl, WST__EV_LINK_CLOSED, &end->cause, 0, 0);
+    wst__driver_pump(cl);
+}
+
+static void on_link_drained(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    if (config_of(cl)->on_drained && !cl->closing)
+        config_of(cl)->on_drained(cl, config_of(cl)->arg);
+}
+
+static void on_link_wants_flush(void *arg)
+{
+    wst__driver_ask(arg);
+}
+
+static void on_link_unsent(void *arg, void *ref, size_t n)
+{
+    struct wst_client *cl = arg;
+
+    cl->unsent_messages++;
+    cl->unsent_bytes += n;
+    cl->stats.unsent_messages++;
+    if (config_of(cl)->on_unsent)
+        config_of(cl)->on_unsent(cl, ref, n, config_of(cl)->arg);
+}
+
+static const struct wst__link_cbs link_cbs = {
+    .ready = on_link_ready,
+    .failed = on_link_failed,
+    .opened = on_link_opened,
+    .message = on_link_message,
+    .pong = on_link_pong,
+    .ping_left = on_link_ping_left,
+    .closing = on_link_closing,
+    .closed = on_link_closed,
+    .drained = on_link_drained,
+    .wants_flush = on_link_wants_flush,
+    .unsent = on_link_unsent,
+};
+
+/* ---- Actions on the link ------------------------------------------------------------------- */
+
+/* Where step 3 goes: the configured URL, or the one that the ticket's reply named. */
+static const struct wst__url *target(const struct wst_client *cl)
+{
+    return cl->one_time_url.host ? &cl->one_time_url : &cl->cfg.ws_url;
+}
+
+static void dial(struct wst_client *cl)
+{
+    const struct wst_config *c = config_of(cl);
+    const struct wst__url *url = target(cl);
+    const struct wst__link_config lc = {
+        .ports = cl->ports,
+        .net = cl->net,
+        .max_header_bytes = c->max_header_bytes,
+        .max_body_bytes = c->max_body_bytes,
+        .max_message_bytes = c->max_message_bytes,
+        .max_queue_bytes = c->max_queue_bytes,
+        .queue_low_water = c->queue_low_water,
+    };
+    const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
+    struct wst_cause why;
+    int rc;
+
+    cl->link_attempt = cl->core.attempt;
+    rc = wst__link_new(&cl->link, &lc, &rq, &link_cbs, cl);
+    if (rc == 0) {
+        wst__link_pause(cl->link, cl->paused);
+        return;
+    }
+    cl->link = NULL;
+    wst__cause(&why, rc, WST_STEP_CONNECT, "the connection could not be begun: %s",
+               wst_strerror(rc));
+    push_link_failure(cl, WST__EV_LINK_FAILED, &why, 0, 0);
+}
+
+/* Adds the counts of a link that ends to the client's. */
+static void keep_counts(struct wst_client *cl)
+{
+    struct wst__ws_counts n;
+
+    wst__link_counts(cl->link, &n);
+    cl->stats.messages_sent += n.sent;
+    cl->stats.bytes_sent += n.bytes_sent;
+    cl->stats.messages_received += n.received;
+    cl->stats.bytes_received += n.bytes_received;
+}
+
+static void drop_link(struct wst_client *cl)
+{
+    struct wst__link *link = cl->link;
+
+    if (!link)
+        return;
+    keep_counts(cl);
+    cl->link = NULL;
+    cl->handles++;
+    wst__link_drop(link, wst__client_handle_gone, cl);
+}
+
+static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
+                         const struct wst__fields *fields, const char *cookies)
+{
+    const struct wst_config *c = config_of(cl);
+    struct wst__upgrade_request rq = {
+        .url = url,
+        .ticket_in = c->ticket_in,
+        .query_name = c->query_name,
+        .ticket_header = c->ticket_header,
+        .subprotocol_prefix = c->subprotocol_prefix,
+        .subprotocols = c->subprotocols,
+        .subprotocol_count = c->subprotocol_count,
+        .headers = wst__fields_list(fields),
+        .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
+        .cookies = wst__fields_given(fields, "Cookie") ? NULL : cookies,
+    };
+
+    if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
+        rq.ticket = &cl->ticket;
+    if (c->upgrade_bearer && !wst__secret_empty(&cl->token.value) &&
+        !wst__fields_given(fields, "Authorization"))
+        rq.bearer = &cl->token.value;
+    if (cl->ports->random(cl->ports->world, rq.nonce, sizeof rq.nonce) != 0)
+        return WST_ERR_ENTROPY;
+    return wst__link_upgrade(cl->link, &rq);
+}
+
+/* The cookies that steps 1 and 2 set, for step 3; terminated. */
+static int find_cookies(struct wst_client *cl, const struct wst__url *url, struct wst__buf *out)
+{
+    struct wst__buf text;
+    int rc;
+
+    wst__buf_init(&text, COOKIES_MAX, true);
+    rc = wst__url_http_text(url, &text);
+    if (rc == 0)
+        rc = wst__buf_add(&text, "", 1);
+    if (rc == 0)
+        rc = cl->ports->cookies(cl->ports->world, cl->net, (const char *)text.data, out);
+    wst__buf_fini(&text);
+    return rc == 0 ? wst__buf_add(out, "", 1) : rc;
+}
+
+static int prepare_upgrade(struct wst_client *cl)
+{
+    const struct wst__url *url = target(cl);
+    struct wst__fields fields;
+    struct wst__buf cookies;
+    int rc = 0;
+
+    wst__fields_init(&fields, config_of(cl), WST_STEP_CONNECT);
+    wst__buf_init(&cookies, COOKIES_MAX, true);
+    if (config_of(cl)->cookies)
+        rc = find_cookies(cl, url, &cookies);
+    if (rc == 0)
+        rc = fields.rc;
+    if (rc == 0)
+        rc = write_upgrade(cl, url, &fields, (const char *)cookies.data);
+    wst__buf_fini(&cookies);
+    wst__fields_fini(&fields);
+    return rc;
+}
+
+static void upgrade(struct wst_client *cl)
+{
+    struct wst_cause why;
+    struct wst__time t;
+    int rc;
+
+    read_clock(cl, &t);
+    cl->upgrade_us = t.now_us;
+    if (config_of(cl)->on_progress)
+        config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, config_of(cl)->arg);
+    if (!wst__secret_empty(&cl->ticket))
+        wst__steps_ticket_spent(cl);
+    rc = prepare_upgrade(cl);
+    wst__secret_drop(&cl->ticket); /* It was moved into the request, or is of no use any more. */
+    wst__url_fini(&cl->one_time_url);
+    if (rc == 0)
+        return;
+    wst__cause(&why, rc, WST_STEP_CONNECT, "the upgrade request could not be made: %s",
+               rc == WST_ERR_INVALID ? "the ticket cannot be sent in that place (ticket_in)"
+                                     : wst_strerror(rc));
+    why.cls = rc == WST_ERR_INVALID ? WST_CLASS_TRANSIENT : why.cls;
+    push_link_failure(cl, WST__EV_LINK_FAILED, &why, 0, 0);
+}
+
+/* ---- Telling ------------------------------------------------------------------------------- */
+
+static void tell_state(struct wst_client *cl, const struct wst__action *a)
+{
+    const struct wst_config *c = config_of(cl);
+
+    wst__log(&cl->log, WST_LOG_DEBUG, "#%llu %s -> %s", (unsigned long long)cl->core.attempt,
+             wst_state_name(a->from), wst_state_name(a->to));
+    if (c->on_state)
+        c->on_state(cl, a->from, a->to, c->arg);
+}
+
+static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
+{
+    const struct wst_config *c = config_of(cl);
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    cl->attempt_us = t.now_us;
+    memset(&cl->timing, 0, sizeof cl->timing);
+    memset(&cl->end, 0, sizeof cl->end);
+    memset(cl->causes, 0, sizeof cl->causes);
+    cl->unsent_messages = cl->unsent_bytes = 0;
+    cl->stats.attempts++;
+    if (c->on_attempt)
+        c->on_attempt(cl, a->attempt, c->arg);
+}
+
+static void tell_opened(struct wst_client *cl)
+{
+    const struct wst_config *c = config_of(cl);
+
+    cl->stats.opens++;
+    wst__log(&cl->log, WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
+    if (c->on_open)
+        c->on_open(cl, cl->subprotocol, c->arg);
+}
+
+static void log_failure(struct wst_client *cl, const char *what)
+{
+    const struct wst_error_info *e = &cl->last_error;
+
+    if (e->next_delay_ms == WST_NO_DELAY)
+        wst__log(&cl->log, WST_LOG_WARN, "#%llu %s: %s (%s)", (unsigned long long)e->attempt, what,
+                 e->cause.text, wst_class_name(e->cause.cls));
+    else
+        wst__log(&cl->log, WST_LOG_WARN, "#%llu %s: %s (%s), next attempt in %llu ms",
+                 (unsigned long long)e->attempt, what, e->cause.text, wst_class_name(e->cause.cls),
+                 (unsigned long long)e->next_delay_ms);
+}
+
+static void tell_attempt_failed(struct wst_client *cl, const struct wst__action *a)
+{
+    const struct wst_config *c = config_of(cl);
+
+    wst__report_info(cl, a->ms, &cl->last_error);
+    log_failure(cl, "failed");
+    if (c->on_attempt_failed)
+        c->on_attempt_failed(cl, &cl->last_error, c->arg);
+}
+
+static void tell_closed(struct wst_client *cl, const struct wst__action *a)
+{
+    const struct wst_config *c = config_of(cl);
+    struct wst_close_info info = {.code = cl->end.code ? cl->end.code : 1006,
+                                  .reason = cl->end.reason,
+                                  .was_clean = cl->end.was_clean};
+
+    drop_link(cl); /* Counts what was not sent, and tells it first. */
+    wst__report_info(cl, a->ms, &cl->last_error);
+    info.info = cl->last_error;
+    if (cl->core.failure.code == WST_ERR_CANCELED)
+        info.info.cause.code = 0;
+    info.unsent_messages = cl->unsent_messages;
+    info.unsent_bytes = cl->unsent_bytes;
+    log_failure(cl, "closed");
+    if (c->on_closed)
+        c->on_closed(cl, &info, c->arg);
+}
+
+static void tell_ended(struct wst_client *cl, const struct wst__action *a)
+{
+    const struct wst_config *c = config_of(cl);
+
+    wst__report_info(cl, WST_NO_DELAY, &cl->last_error);
+    if (cl->core.attempts_used_up && a->to == WST_STATE_FAILED) {
+        cl->last_error.other = cl->last_error.cause;
+        wst__cause(&cl->last_error.cause, WST_ERR_ATTEMPTS_USED_UP, cl->last_error.other.step,
+                   "%u attempts were made without a stable connection; the last one: %.160s",
+                   c->max_attempts, cl->last_error.other.text);
+        cl->last_error.cause.cls = cl->last_error.other.cls;
+    }
+    if (c->on_ended)
+        c->on_ended(cl, a->to, &cl->last_error, c->arg);
+}
+
+/* ---- Carrying out -------------------------------------------------------------------------- */
+
+static void begin_close(struct wst_client *cl)
+{
+    if (cl->link)
+        wst__link_close(cl->link, cl->stop_code, cl->stop_reason);
+}
+
+static void drop_ticket(struct wst_client *cl)
+{
+    wst__secret_drop(&cl->ticket);
+    wst__url_fini(&cl->one_time_url);
+    cl->stats.tickets_dropped++;
+}
+
+static void ping(struct wst_client *cl)
+{
+    if (cl->link && wst__link_ping(cl->link) == 0)
+        wst__driver_ask(cl);
+}
+
+static void carry_out(struct wst_client *cl, const struct wst__action *a)
+{
+    switch (a->type) {
+    case WST__ACT_STATE:
+        tell_state(cl, a);
+        break;
+    case WST__ACT_ATTEMPT_BEGIN:
+        tell_attempt(cl, a);
+        break;
+    case WST__ACT_ENSURE_TOKEN:
+        wst__steps_ensure_token(cl);
+        break;
+    case WST__ACT_DROP_TOKEN:
+        wst__token_forget(&cl->token, cl->token_used);
+        break;
+    case WST__ACT_GET_TICKET:
+        wst__steps_get_ticket(cl);
+        break;
+    case WST__ACT_DROP_TICKET:
+        drop_ticket(cl);
+        break;
+    case WST__ACT_CANCEL_HTTP:
+        wst__steps_cancel(cl);
+        break;
+    case WST__ACT_DIAL:
+        drop_link(cl); /* One that ended while it waited. */
+        dial(cl);
+        break;
+    case WST__ACT_UPGRADE:
+        upgrade(cl);
+        break;
+    case WST__ACT_CLOSE_LINK:
+        begin_close(cl);
+        break;
+    case WST__ACT_DROP_LINK:
+        drop_link(cl);
+        break;
+    case WST__ACT_PING:
+        ping(cl);
+        break;
+    case WST__ACT_OPENED:
+        tell_opened(cl);
+        break;
+    case WST__ACT_ATTEMPT_FAILED:
+        drop_link(cl); /* One that failed by itself. */
+        tell_attempt_failed(cl, a);
+        break;
+    case WST__ACT_CLOSED:
+        tell_closed(cl, a);
+        break;
+    case WST__ACT_ENDED:
+        tell_ended(cl, a);
+        break;
+    case WST__ACT_COUNT:
+        break;
+    }
+}
+
+/* ---- The pump ------------------------------------------------------------------------------ */
+
+static void stamp(struct wst_client *cl, struct wst__event *ev)
+{
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    ev->now_ms = t.now_ms;
+    ev->boot_ms = t.boot_ms;
+    if (cl->paused)
+        ev->last_rx_ms = t.now_ms; /* Not reading, we cannot tell: the liveness clock stands. */
+    else
+        ev->last_rx_ms = cl->link ? wst__link_last_rx_ms(cl->link) : 0;
+}
+
+/* The application's own verdict, before the core decides. */
+static void ask_verdict(struct wst_client *cl, struct wst__event *ev)
+{
+    const struct wst_config *c = config_of(cl);
+    struct wst__failure f = ev->failure;
+    struct wst_cause cause;
+
+    if (!c->on_verdict || cl->closing)
+        return;
+    if (f.code == 0 && !wst__core_foresee(&cl->core, ev, &f))
+        return;
+    if (wst__core_is_late(&cl->core, ev) || ev->type == WST__EV_LINK_CLOSING)
+        return;
+    if (f.cls == WST_CLASS_NONE)
+        f.cls = wst__verdict(&cl->core.policy, &f, cl->core.stable);
+    wst__report_cause(cl, &f, &cause);
+    ev->failure.verdict = c->on_verdict(cl, &cause, c->arg);
+}
+
+static void step(struct wst_client *cl, struct wst__event *ev)
+{
+    struct wst__actions actions;
+
+    stamp(cl, ev);
+    ask_verdict(cl, ev);
+    if (wst__core_is_late(&cl->core, ev)) {
+        cl->stats.late_answers++;
+        return;
+    }
+    wst__core_step(&cl->core, ev, &actions);
+    for (size_t i = 0; i < actions.count; i++)
+        carry_out(cl, &actions.list[i]);
+}
+
+static void arm(struct wst_client *cl)
+{
+    uint64_t due = wst__core_deadline(&cl->core);
+
+    if (due == cl->armed_ms || !cl->timer)
+        return;
+    cl->armed_ms = due;
+    cl->ports->timer_set(cl->ports->world, cl->timer, due);
+}
+
+void wst__driver_pump(struct wst_client *cl)
+{
+    struct wst__event ev;
+
+    if (cl->pumping || cl->released)
+        return;
+    cl->pumping = true;
+    while (next_event(cl, &ev))
+        step(cl, &ev);
+    cl->pumping = false;
+    arm(cl);
+}
+
+void wst__driver_ask(struct wst_client *cl)
+{
+    cl->ports->turn_ask(cl->ports->world, &cl->turn);
+}
+
+void wst__driver_on_turn(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    wst__steps_take_provided(cl);
+    wst__steps_token_changed(cl);
+    wst__token_sync(&cl->token);
+    for (int pass = 0; pass < MAX_PASSES; pass++) {
+        wst__driver_pump(cl);
+        if (cl->link)
+            wst__link_flush(cl->link);
+        if (cl->queue_count == 0 && cl->flips == 0 && !cl->wake)
+            break;
+    }
+    if (cl->closing)
+        wst__client_release(cl);
+}
+
+void wst__driver_on_timer(void *arg)
+{
+    struct wst_client *cl = arg;
+    struct wst__event ev = {.type = WST__EV_TIMEOUT};
+
+    cl->armed_ms = WST__NEVER;
+    wst__driver_push(cl, &ev);
+    wst__driver_pump(cl);
+}
+
+void wst__driver_end(struct wst_client *cl)
+{
+    struct wst__event ev;
+
+    cl->flips = 0;
+    cl->wake = false;
+    cl->pumping = true; /* Nothing that a callback asks for is begun any more. */
+    while (cl->core.state != WST_STATE_IDLE && cl->core.state != WST_STATE_FAILED) {
+        ev = (struct wst__event){.type = WST__EV_STOP};
+        step(cl, &ev); /* Out of OPEN it takes two: the second does not wait for the peer. */
+    }
+    wst__steps_cancel(cl);
+    drop_link(cl);
+    wst__secret_drop(&cl->ticket);
+    wst__url_fini(&cl->one_time_url);
+    cl->queue_count = 0;
+}

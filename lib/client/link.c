@@ -1,0 +1,574 @@
+/*
+ * One connection, from dial to its last byte.
+ *
+ * The happy path: the stream is opened; |ready| tells that it stands; the owner writes the upgrade;
+ * the response is checked; |opened| tells; what came behind the 101 is fed to the message layer;
+ * messages come out.  A close handshake from either side ends in |closing| or wst__link_close(),
+ * then we wait for the server to end TCP first (RFC 6455, 7.1.1), and |closed| tells.
+ *
+ * Each way to fail goes through finish(): before it is open it is |failed|, afterwards |closed|,
+ * once, and then nothing more is told.  The owner drops the link in its own time.
+ *
+ * The owner is never called from inside a call of its own: what a call finds broken is told by the
+ * next flush.  The message layer is never freed from inside its callbacks: they only take notes.
+ */
+#include "client/link.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HELD_MAX     ((size_t)1 << 20) /* One input buffer is 64 KiB; this is never reached. */
+#define REQUEST_MAX  ((size_t)64 * 1024)
+#define IOV_MAX_USED 16
+
+enum phase {
+    DIALING,
+    READY,
+    UPGRADING,
+    OPEN,
+    ENDING, /* A close handshake, or the end after a broken protocol. */
+    OVER    /* |failed| or |closed| has been told. */
+};
+
+struct wst__link {
+    struct wst__link_config config;
+    struct wst__link_cbs cbs;
+    void *arg;
+    struct wst__stream *stream;
+    enum phase phase;
+    struct wst__buf request; /* The upgrade, as far as it has not left. */
+    struct wst__upgrade up;
+    bool has_up;
+    struct wst__ws *ws;
+    struct wst__buf held; /* Received, not yet fed: a callback had paused us. */
+    bool paused;
+    bool reading;
+    bool we_close;   /* wst__link_close() was called. */
+    bool deaf;       /* The protocol is broken: what comes is ignored. */
+    bool blocked;    /* The kernel took less than there was: |writable| follows. */
+    bool shut;       /* Our side of the stream has been ended. */
+    bool peer_close; /* The peer's close frame came: not yet told. */
+    bool broken;     /* A write failed: not yet told. */
+    struct wst_cause broken_why;
+    uint64_t last_rx_ms;
+    uint64_t ping_seq;
+    uint64_t ping_left_us;
+    bool ping_waits;  /* For its turn to leave. */
+    bool pong_waited; /* It has left, no answer yet. */
+    struct wst__link_end end;
+    void (*gone)(void *arg);
+    void *gone_arg;
+};
+
+static void clock_read(const struct wst__link *link, struct wst__time *t)
+{
+    link->config.ports->clock(link->config.ports->world, t);
+}
+
+static void set_reading(struct wst__link *link, bool on)
+{
+    if (link->reading == on)
+        return;
+    link->reading = on;
+    link->config.ports->stream_read(link->config.ports->world, link->stream, on);
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+/* The one door out: tells once, |failed| or |closed|. */
+static void finish(struct wst__link *link, const struct wst_cause *why)
+{
+    enum phase was = link->phase;
+
+    if (was == OVER)
+        return;
+    link->phase = OVER;
+    if (was < OPEN) {
+        link->cbs.failed(link->arg, why, link->has_up ? &link->up : NULL);
+        return;
+    }
+    if (was == OPEN || link->end.code == 0) {
+        link->end.code = 1006; /* No close frame was received (RFC 6455, 7.1.5). */
+        if (link->end.cause.code == 0 && !link->we_close)
+            link->end.cause = *why;
+    }
+    link->end.was_clean =
+        !link->deaf && link->ws && wst__ws_close_sent(link->ws) && wst__ws_close_received(link->ws);
+    link->cbs.closed(link->arg, &link->end);
+}
+
+/* The other side has begun to close, or broke the protocol: the owner's clock runs from here. */
+static void begin_ending(struct wst__link *link)
+{
+    if (link->phase != OPEN)
+        return;
+    link->phase = ENDING;
+    link->cbs.closing(link->arg, &link->end);
+}
+
+/* ---- Messages ------------------------------------------------------------------------------ */
+
+static bool on_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
+{
+    struct wst__link *link = arg;
+
+    if (link->paused)
+        return true; /* Only while we close: the application does not want it any more. */
+    return link->cbs.message(link->arg, type, data, n) && !link->paused;
+}
+
+static bool on_pong(void *arg, const uint8_t *payload, size_t n)
+{
+    struct wst__link *link = arg;
+    struct wst__time t;
+
+    if (!link->pong_waited || n != sizeof link->ping_seq ||
+        memcmp(payload, &link->ping_seq, n) != 0)
+        return true; /* Unsolicited (RFC 6455, 5.5.3), or the answer to an older ping. */
+    link->pong_waited = false;
+    clock_read(link, &t);
+    link->cbs.pong(link->arg, t.now_us > link->ping_left_us ? t.now_us - link->ping_left_us : 1);
+    return !link->paused;
+}
+
+static bool on_closed(void *arg, int code, const char *reason, size_t n)
+{
+    struct wst__link *link = arg;
+
+    link->peer_close = true;
+    link->end.code = code;
+    (void)snprintf(link->end.reason, sizeof link->end.reason, "%.*s", (int)n, reason);
+    if (!link->we_close) {
+        wst__cause(&link->end.cause, WST_ERR_WS_CLOSED, WST_STEP_CONNECT,
+                   "the server closed the WebSocket with code %d%s%s", code, n ? ": " : "",
+                   link->end.reason);
+        link->end.cause.close_code = code;
+    }
+    return true;
+}
+
+static void on_sent(void *arg, void *ref, size_t n)
+{
+    (void)arg; /* Counted by the message layer. */
+    (void)ref;
+    (void)n;
+}
+
+static void on_drained(void *arg)
+{
+    struct wst__link *link = arg;
+
+    link->cbs.drained(link->arg);
+}
+
+static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
+{
+    if (n == 0)
+        return;
+    if (wst__buf_add(&link->held, bytes, n) != 0) {
+        wst__cause(&link->broken_why, WST_ERR_NOMEM, WST_STEP_CONNECT,
+                   "out of memory for %zu received bytes", n);
+        link->broken = true;
+        link->cbs.wants_flush(link->arg);
+    }
+}
+
+/* What the message layer noted while it was fed. */
+static void after_feed(struct wst__link *link, int rc, const struct wst_cause *why)
+{
+    if (rc != 0) {
+        link->deaf = true;
+        link->end.code = 1006;
+        link->end.cause = *why;
+        begin_ending(link);
+    } else if (link->peer_close) {
+        link->peer_close = false;
+        begin_ending(link);
+    }
+    if (link->phase != OVER && wst__ws_buffered(link->ws))
+        link->cbs.wants_flush(link->arg);
+}
+
+/* Feeds the message layer; returns how many bytes were used. */
+static size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
+{
+    struct wst_cause why = {0};
+    size_t used = 0;
+    int rc;
+
+    if (n == 0)
+        return 0;
+    if (link->deaf || link->phase == OVER)
+        return n;
+    if (link->paused && !link->we_close)
+        return 0;
+    rc = wst__ws_feed(link->ws, bytes, n, &used, &why);
+    after_feed(link, rc, &why);
+    return rc != 0 ? n : used;
+}
+
+/* ---- The upgrade --------------------------------------------------------------------------- */
+
+static void random_bytes(void *arg, void *p, size_t n)
+{
+    const struct wst__ports *ports = arg;
+
+    (void)ports->random(ports->world, p, n);
+}
+
+static int begin_messages(struct wst__link *link, struct wst_cause *why)
+{
+    static const struct wst__ws_cbs cbs = {on_message, on_pong, on_closed, on_sent, on_drained};
+    struct wst__ws_config config = {
+        .max_message_bytes = link->config.max_message_bytes,
+        .max_queue_bytes = link->config.max_queue_bytes,
+        .queue_low_water = link->config.queue_low_water,
+        .random = random_bytes,
+        .random_arg = (void *)(uintptr_t)link->config.ports,
+        .extensions = link->up.extensions,
+    };
+    int rc = wst__ws_new(&link->ws, &config, &cbs, link, why);
+
+    if (rc == WST_ERR_NOMEM)
+        wst__cause(why, rc, WST_STEP_CONNECT, "out of memory for the WebSocket");
+    return rc;
+}
+
+/* Feeds the response; returns how many bytes belong to it. */
+static size_t feed_upgrade(struct wst__link *link, const uint8_t *bytes, size_t n)
+{
+    char subprotocol[sizeof link->up.subprotocol];
+    struct wst_cause why = {0};
+    size_t used = 0;
+    int rc = wst__upgrade_feed(&link->up, bytes, n, &used, &why);
+
+    if (rc == 0)
+        return n;
+    if (rc > 0 && begin_messages(link, &why) == 0) {
+        (void)snprintf(subprotocol, sizeof subprotocol, "%s", link->up.subprotocol);
+        wst__upgrade_fini(&link->up);
+        link->has_up = false;
+        link->phase = OPEN;
+        link->cbs.opened(link->arg, subprotocol);
+        if (link->paused && link->phase == OPEN)
+            set_reading(link, false);
+        return used;
+    }
+    finish(link, &why);
+    return n;
+}
+
+/* ---- Stream callbacks ---------------------------------------------------------------------- */
+
+static void on_ready(void *arg, const struct wst__stream_timing *timing)
+{
+    struct wst__link *link = arg;
+
+    link->phase = READY;
+    link->cbs.ready(link->arg, timing);
+}
+
+static void on_data(void *arg, const uint8_t *bytes, size_t n)
+{
+    struct wst__link *link = arg;
+    struct wst_cause why;
+    struct wst__time t;
+    size_t used;
+
+    clock_read(link, &t);
+    link->last_rx_ms = t.now_ms;
+    if (link->phase == UPGRADING) {
+        used = feed_upgrade(link, bytes, n);
+        bytes += used;
+        n -= used;
+    } else if (link->phase < UPGRADING) {
+        wst__cause(&why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
+                   "the server spoke before it was asked: is this a WebSocket server?");
+        finish(link, &why);
+        return;
+    }
+    if (link->phase == OVER || n == 0)
+        return;
+    if (link->held.len) { /* In order. */
+        hold(link, bytes, n);
+        return;
+    }
+    used = feed(link, bytes, n);
+    hold(link, bytes + used, n - used);
+}
+
+static uint8_t *on_place(void *arg, size_t *room)
+{
+    struct wst__link *link = arg;
+
+    if (!link->ws || link->deaf || link->phase == OVER || link->held.len ||
+        (link->paused && !link->we_close))
+        return NULL;
+    return wst__ws_place(link->ws, room);
+}
+
+static void on_placed(void *arg, size_t n)
+{
+    struct wst__link *link = arg;
+    struct wst_cause why = {0};
+    struct wst__time t;
+
+    clock_read(link, &t);
+    link->last_rx_ms = t.now_ms;
+    after_feed(link, wst__ws_placed(link->ws, n, &why), &why);
+}
+
+static void on_writable(void *arg)
+{
+    struct wst__link *link = arg;
+
+    link->blocked = false;
+    link->cbs.wants_flush(link->arg);
+}
+
+static void on_ended(void *arg, const struct wst_cause *why)
+{
+    struct wst__link *link = arg;
+    struct wst_cause cause = *why;
+
+    if (link->phase == UPGRADING && why->code == WST_ERR_EOF)
+        (void)wst__upgrade_eof(&link->up, &cause);
+    finish(link, &cause);
+}
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
+                  const struct wst__stream_request *rq, const struct wst__link_cbs *cbs, void *arg)
+{
+    static const struct wst__stream_cbs stream_cbs = {
+        .ready = on_ready,
+        .data = on_data,
+        .place = on_place,
+        .placed = on_placed,
+        .writable = on_writable,
+        .ended = on_ended,
+    };
+    struct wst__link *link = wst__calloc(1, sizeof *link);
+    int rc;
+
+    if (!link)
+        return WST_ERR_NOMEM;
+    link->config = *config;
+    link->cbs = *cbs;
+    link->arg = arg;
+    link->reading = true;
+    wst__buf_init(&link->request, REQUEST_MAX, true);
+    wst__buf_init(&link->held, HELD_MAX, true);
+    rc = config->ports->stream_open(config->ports->world, config->net, rq, &stream_cbs, link,
+                                    &link->stream);
+    if (rc != 0) {
+        wst__free(link);
+        return rc;
+    }
+    *out = link;
+    return 0;
+}
+
+/* Writes |count| pieces; false when nothing more can be written now. */
+static bool write_out(struct wst__link *link, const struct iovec *iov, size_t count, size_t total,
+                      size_t *wrote)
+{
+    const struct wst__ports *ports = link->config.ports;
+
+    *wrote = 0;
+    if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &link->broken_why) !=
+        0) {
+        link->broken = true;
+        link->cbs.wants_flush(link->arg);
+        return false;
+    }
+    link->blocked = *wrote < total;
+    return !link->blocked;
+}
+
+static bool flush_request(struct wst__link *link)
+{
+    struct iovec iov = {link->request.data, link->request.len};
+    size_t wrote;
+
+    if (link->request.len == 0)
+        return true;
+    if (write_out(link, &iov, 1, link->request.len, &wrote)) {
+        wst__buf_fini(&link->request); /* The ticket is gone with it. */
+        return true;
+    }
+    wst__buf_drop(&link->request, wrote);
+    return false;
+}
+
+/* May end the link: the last thing that a flush does. */
+static void note_ping_left(struct wst__link *link)
+{
+    struct wst__time t;
+
+    if (!link->ping_waits || !wst__ws_ping_left(link->ws))
+        return;
+    clock_read(link, &t);
+    link->ping_waits = false;
+    link->pong_waited = true;
+    link->ping_left_us = t.now_us;
+    link->cbs.ping_left(link->arg);
+}
+
+static void flush_messages(struct wst__link *link)
+{
+    struct iovec iov[IOV_MAX_USED];
+    size_t count;
+
+    while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
+        size_t total = 0;
+        size_t wrote;
+        bool all;
+
+        for (size_t i = 0; i < count; i++)
+            total += iov[i].iov_len;
+        all = write_out(link, iov, count, total, &wrote);
+        wst__ws_sent(link->ws, wrote);
+        if (!all)
+            break;
+    }
+    /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
+    if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
+        link->shut = true;
+        link->config.ports->stream_shutdown(link->config.ports->world, link->stream);
+    }
+    note_ping_left(link);
+}
+
+/* Hands out what was held back, once receiving goes on. */
+static void flush_held(struct wst__link *link)
+{
+    struct wst__buf held = link->held;
+    size_t used;
+
+    if ((link->paused && !link->we_close) || link->phase == OVER)
+        return;
+    if (held.len) {
+        wst__buf_init(&link->held, HELD_MAX, true);
+        used = feed(link, held.data, held.len);
+        hold(link, held.data + used, held.len - used);
+        wst__buf_fini(&held);
+    }
+    if (link->held.len == 0 && !(link->paused && !link->we_close))
+        set_reading(link, true);
+}
+
+void wst__link_flush(struct wst__link *link)
+{
+    if (link->phase == OVER)
+        return;
+    if (!link->broken && link->ws)
+        flush_held(link);
+    if (!link->broken && !link->blocked && flush_request(link) && link->ws)
+        flush_messages(link);
+    if (link->broken)
+        finish(link, &link->broken_why);
+}
+
+int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq)
+{
+    int rc = wst__upgrade_write(&link->request, rq);
+
+    if (rc == 0)
+        rc = wst__upgrade_init(&link->up, rq, link->config.max_header_bytes,
+                               link->config.max_body_bytes);
+    if (rc != 0) {
+        wst__buf_fini(&link->request);
+        return rc;
+    }
+    link->has_up = true;
+    link->phase = UPGRADING;
+    (void)flush_request(link);
+    return 0;
+}
+
+int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
+                   void *ref)
+{
+    return wst__ws_send(link->ws, type, data, n, ref);
+}
+
+int wst__link_ping(struct wst__link *link)
+{
+    int rc;
+
+    link->ping_seq++;
+    rc = wst__ws_ping(link->ws, &link->ping_seq, sizeof link->ping_seq);
+    if (rc == 0) {
+        link->ping_waits = true;
+        link->pong_waited = false;
+    }
+    return rc;
+}
+
+void wst__link_close(struct wst__link *link, int code, const char *reason)
+{
+    if (link->phase != OPEN)
+        return;
+    link->we_close = true;
+    link->phase = ENDING;
+    (void)wst__ws_close(link->ws, code, reason, strlen(reason));
+    link->cbs.wants_flush(link->arg); /* Also turns reading on, for the peer's close frame. */
+}
+
+void wst__link_pause(struct wst__link *link, bool paused)
+{
+    if (link->paused == paused)
+        return;
+    link->paused = paused;
+    if (paused && !link->we_close && link->ws)
+        set_reading(link, false);
+    else
+        link->cbs.wants_flush(link->arg);
+}
+
+size_t wst__link_buffered(const struct wst__link *link)
+{
+    return link->ws ? wst__ws_buffered(link->ws) : 0;
+}
+
+uint64_t wst__link_last_rx_ms(const struct wst__link *link)
+{
+    return link->last_rx_ms;
+}
+
+void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts)
+{
+    memset(counts, 0, sizeof *counts);
+    if (link->ws)
+        wst__ws_counts(link->ws, counts);
+}
+
+static void on_gone(void *arg)
+{
+    struct wst__link *link = arg;
+    void (*gone)(void *) = link->gone;
+    void *gone_arg = link->gone_arg;
+
+    wst__free(link);
+    gone(gone_arg);
+}
+
+void wst__link_drop(struct wst__link *link, void (*gone)(void *arg), void *arg)
+{
+    link->phase = OVER;
+    link->gone = gone;
+    link->gone_arg = arg;
+    if (link->ws)
+        wst__ws_free(link->ws, link->cbs.unsent, link->arg);
+    link->ws = NULL;
+    wst__buf_fini(&link->request);
+    wst__buf_fini(&link->held);
+    if (link->has_up)
+        wst__upgrade_fini(&link->up);
+    link->has_up = false;
+    link->config.ports->stream_close(link->config.ports->world, link->stream, on_gone, link);
+}

@@ -1,0 +1,68 @@
+/*
+ * One connection: dial and TLS (the stream), the upgrade, then messages.  One object per dial,
+ * never used again.  It tells its owner through the callbacks below, never from inside a call.
+ */
+#ifndef WST_CLIENT_LINK_H
+#define WST_CLIENT_LINK_H
+
+#include "client/ports.h"
+#include "wire/message.h"
+#include "wire/upgrade.h"
+
+struct wst__link;
+
+/* How an open link ended, as far as it is known. */
+struct wst__link_end {
+    struct wst_cause cause; /* Code 0 after a close handshake that we began. */
+    int code;               /* Received close code; 1005, 1006. */
+    bool was_clean;
+    char reason[124];
+};
+
+struct wst__link_cbs {
+    void (*ready)(void *arg, const struct wst__stream_timing *timing);
+    /* It ended before it was open.  |up|: what the server said, NULL when it said nothing. */
+    void (*failed)(void *arg, const struct wst_cause *why, const struct wst__upgrade *up);
+    void (*opened)(void *arg, const char *subprotocol);
+    bool (*message)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n);
+    void (*pong)(void *arg, uint64_t rtt_us);
+    void (*ping_left)(void *arg);
+    /* The close handshake has begun on the other side, or the peer broke the protocol. */
+    void (*closing)(void *arg, const struct wst__link_end *end);
+    void (*closed)(void *arg, const struct wst__link_end *end);
+    void (*drained)(void *arg);
+    /* Something waits for wst__link_flush() in this turn of the loop. */
+    void (*wants_flush)(void *arg);
+    void (*unsent)(void *arg, void *ref, size_t n);
+};
+
+struct wst__link_config {
+    const struct wst__ports *ports;
+    struct wst__net *net;
+    size_t max_header_bytes, max_body_bytes;
+    size_t max_message_bytes, max_queue_bytes, queue_low_water;
+};
+
+/* Begins to dial.  NOMEM, IO: nothing was begun. */
+int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
+                  const struct wst__stream_request *rq, const struct wst__link_cbs *cbs, void *arg);
+/* Writes the upgrade.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
+int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq);
+int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
+                   void *ref);
+int wst__link_ping(struct wst__link *link);
+/* Begins our side of the close handshake. */
+void wst__link_close(struct wst__link *link, int code, const char *reason);
+/* Gives to the kernel what is queued.  From the loop only. */
+void wst__link_flush(struct wst__link *link);
+/* Receiving off and on; what was held back is handed out by wst__link_flush(). */
+void wst__link_pause(struct wst__link *link, bool paused);
+size_t wst__link_buffered(const struct wst__link *link);
+uint64_t wst__link_last_rx_ms(const struct wst__link *link);
+/* Messages so far; zeros before it is open. */
+void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts);
+/* Tells |unsent| for what is queued, wipes, and closes; |gone| runs from the loop when nothing of
+ * it is left. */
+void wst__link_drop(struct wst__link *link, void (*gone)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,155 @@
+/* Failures in words a person can act on. */
+#include "client/report.h"
+
+#include "core/verdict.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The reason phrases of the statuses that this protocol meets (RFC 9110, 15). */
+static const char *reason_phrase(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } phrases[] = {
+        {400, "Bad Request"},        {401, "Unauthorized"},
+        {403, "Forbidden"},          {404, "Not Found"},
+        {405, "Method Not Allowed"}, {407, "Proxy Auth Required"},
+        {408, "Request Timeout"},    {410, "Gone"},
+        {425, "Too Early"},          {426, "Upgrade Required"},
+        {429, "Too Many Requests"},  {500, "Internal Server Error"},
+        {502, "Bad Gateway"},        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+
+    for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++) {
+        if (phrases[i].status == status)
+            return phrases[i].text;
+    }
+    return "";
+}
+
+static const char *what_was_asked(enum wst_step step)
+{
+    static const char *const asked[] = {
+        [WST_STEP_NONE] = "request",
+        [WST_STEP_TOKEN] = "token request",
+        [WST_STEP_TICKET] = "ticket request",
+        [WST_STEP_CONNECT] = "WebSocket upgrade",
+    };
+
+    return asked[step];
+}
+
+static const char *what_to_do(enum wst_step step, int status)
+{
+    if (status == 401)
+        return step == WST_STEP_TOKEN ? "; check the credentials of the token request" : "";
+    if (status == 404)
+        return step == WST_STEP_TOKEN    ? "; check token_url"
+               : step == WST_STEP_TICKET ? "; check ticket_url"
+                                         : "; check ws_url";
+    if (status == 405)
+        return step == WST_STEP_TOKEN    ? "; check token_method"
+               : step == WST_STEP_TICKET ? "; check ticket_method"
+                                         : "; is this a WebSocket endpoint?";
+    return "";
+}
+
+void wst__report_status(struct wst_cause *why, enum wst_step step, int status,
+                        const char *location_host)
+{
+    const char *phrase = reason_phrase(status);
+    int code = WST_ERR_HTTP_STATUS;
+
+    if (status >= 300 && status <= 399) {
+        wst__cause(why, WST_ERR_REDIRECTED, step, "the %s was redirected to %s: not followed",
+                   what_was_asked(step), *location_host ? location_host : "nowhere");
+        why->http_status = status;
+        return;
+    }
+    if (status == 401 && step == WST_STEP_TICKET)
+        code = WST_ERR_TOKEN_REFUSED;
+    wst__cause(why, code, step, "the %s was answered %d%s%s%s", what_was_asked(step), status,
+               *phrase ? " " : "", phrase, what_to_do(step, status));
+    why->http_status = status;
+}
+
+struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step step,
+                                        const struct wst_cause *why, uint64_t retry_after_ms,
+                                        uint64_t spread_ms)
+{
+    struct wst__failure f = {.code = why->code,
+                             .step = step,
+                             .http_status = why->http_status,
+                             .close_code = why->close_code,
+                             .retry_after_ms = retry_after_ms,
+                             .spread_ms = spread_ms};
+
+    cl->causes[step] = *why;
+    cl->causes[step].step = step;
+    return f;
+}
+
+/* Words for what the core found by itself. */
+static void own_cause(const struct wst_client *cl, const struct wst__failure *f,
+                      struct wst_cause *cause)
+{
+    const struct wst_config *c = &cl->cfg.c;
+
+    switch (f->code) {
+    case WST_ERR_TIMEOUT:
+        if (f->close_code)
+            wst__cause(cause, f->code, f->step,
+                       "the close handshake was not finished within %llu ms",
+                       (unsigned long long)c->close_timeout_ms);
+        else
+            wst__cause(cause, f->code, f->step, "the %s was not answered in time (%s)",
+                       what_was_asked(f->step), "step_timeout_ms, attempt_timeout_ms");
+        break;
+    case WST_ERR_PING_TIMEOUT:
+        wst__cause(cause, f->code, f->step, "the peer sent no byte within %llu ms after a ping",
+                   (unsigned long long)c->ping_timeout_ms);
+        break;
+    case WST_ERR_TICKET_STALE:
+        wst__cause(cause, f->code, f->step,
+                   "two tickets got older than 80 %% of their life before the connection stood; "
+                   "is the network slow, or the ticket's life too short?");
+        break;
+    default:
+        wst__cause(cause, f->code, f->step, "%s", wst_strerror(f->code));
+        break;
+    }
+}
+
+void wst__report_cause(const struct wst_client *cl, const struct wst__failure *f,
+                       struct wst_cause *cause)
+{
+    const struct wst_cause *known = &cl->causes[f->step];
+
+    if (f->code == 0)
+        memset(cause, 0, sizeof *cause);
+    else if (!f->own && known->code == f->code)
+        *cause = *known;
+    else
+        own_cause(cl, f, cause);
+    cause->step = f->step;
+    cause->cls = f->cls;
+    cause->close_code = f->close_code;
+}
+
+void wst__report_info(struct wst_client *cl, uint64_t delay_ms, struct wst_error_info *info)
+{
+    const struct wst__core *core = &cl->core;
+    uint64_t asked = core->failure.retry_after_ms;
+
+    memset(info, 0, sizeof *info);
+    wst__report_cause(cl, &core->failure, &info->cause);
+    wst__report_cause(cl, &core->other, &info->other);
+    info->attempt = core->attempt;
+    info->failures = core->failures;
+    info->next_delay_ms = delay_ms;
+    info->retry_after_ms =
+        asked < cl->cfg.c.max_server_delay_ms ? asked : cl->cfg.c.max_server_delay_ms;
+}

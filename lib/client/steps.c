@@ -1,0 +1,446 @@
+/*
+ * Steps 1 and 2.
+ *
+ * The happy path of each: is there something to wait for first (the store)?  Is it at hand (a token
+ * that is not yet old)?  Else it is asked for, by HTTP or by the application's callback; the answer
+ * is read, kept, and an event is pushed.  Every failure is put in words, remembered, and pushed.
+ */
+#include "client/steps.h"
+
+#include "base/mem.h"
+#include "base/siphash.h"
+#include "client/driver.h"
+#include "client/fields.h"
+#include "client/report.h"
+#include "wire/reply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define URL_MAX ((size_t)16 * 1024)
+
+static void read_clock(const struct wst_client *cl, struct wst__time *t)
+{
+    cl->ports->clock(cl->ports->world, t);
+}
+
+static uint64_t since_us(const struct wst_client *cl, uint64_t begin_us)
+{
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    return t.now_us > begin_us ? t.now_us - begin_us : 1;
+}
+
+static void tell(struct wst_client *cl, enum wst_progress progress)
+{
+    if (cl->cfg.c.on_progress)
+        cl->cfg.c.on_progress(cl, progress, cl->cfg.c.arg);
+}
+
+static void push_failed(struct wst_client *cl, enum wst_step step, const struct wst_cause *why,
+                        uint64_t retry_after_ms, uint64_t spread_ms)
+{
+    struct wst__event ev = {.type = step == WST_STEP_TOKEN ? WST__EV_TOKEN_FAILED
+                                                           : WST__EV_TICKET_FAILED,
+                            .attempt = cl->core.attempt};
+
+    ev.failure = wst__report_failure(cl, step, why, retry_after_ms, spread_ms);
+    wst__driver_push(cl, &ev);
+}
+
+static void push_out_of_memory(struct wst_client *cl, enum wst_step step)
+{
+    struct wst_cause why;
+
+    wst__cause(&why, WST_ERR_NOMEM, step, "out of memory for the %s step", wst_step_name(step));
+    push_failed(cl, step, &why, 0, 0);
+}
+
+/* ---- Step 1 -------------------------------------------------------------------------------- */
+
+static void token_ready(struct wst_client *cl)
+{
+    struct wst__event ev = {.type = WST__EV_TOKEN_OK, .attempt = cl->core.attempt};
+
+    cl->token_used = cl->token.serial;
+    cl->timing.token_us = since_us(cl, cl->step_us);
+    tell(cl, WST_PROGRESS_TOKEN_READY);
+    wst__driver_push(cl, &ev);
+}
+
+/* A new token could not be had, but the old one is still good: better than none. */
+static bool falls_back(struct wst_client *cl, const struct wst_cause *why)
+{
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    if (wst__token_state(&cl->token, t.boot_ms) != WST__TOKEN_AGEING)
+        return false;
+    wst__log(&cl->log, WST_LOG_WARN, "the token could not be refreshed (%s): the old one is used",
+             why->text);
+    token_ready(cl);
+    return true;
+}
+
+static void token_failed(struct wst_client *cl, const struct wst_cause *why,
+                         uint64_t retry_after_ms, uint64_t spread_ms)
+{
+    if (!falls_back(cl, why))
+        push_failed(cl, WST_STEP_TOKEN, why, retry_after_ms, spread_ms);
+}
+
+static void token_arrived(struct wst_client *cl, struct wst__secret *value, int64_t life_ms)
+{
+    wst__token_put(&cl->token, value, life_ms, true);
+    cl->stats.tokens_fetched++;
+    tell(cl, WST_PROGRESS_TOKEN_ACQUIRED);
+    token_ready(cl);
+}
+
+static void token_reply(struct wst_client *cl, const struct wst__http_answer *a)
+{
+    struct wst__token_reply reply = {0};
+    struct wst__reply_spec spec;
+    struct wst_cause why;
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    wst__config_token_spec(&cl->cfg, &spec);
+    if (wst__reply_token(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0)
+        token_arrived(cl, &reply.token, reply.life_ms);
+    else
+        token_failed(cl, &why, 0, 0);
+}
+
+/* ---- Step 2 -------------------------------------------------------------------------------- */
+
+static uint64_t ticket_hash(const struct wst_client *cl)
+{
+    return wst__siphash(cl->hash_key, wst__secret_expose(&cl->ticket), cl->ticket.len);
+}
+
+static bool was_spent(const struct wst_client *cl)
+{
+    uint64_t h = ticket_hash(cl);
+    size_t n = cl->spent_count < WST__SPENT_LEN ? cl->spent_count : WST__SPENT_LEN;
+
+    for (size_t i = 0; i < n; i++) {
+        if (cl->spent[i] == h)
+            return true;
+    }
+    return false;
+}
+
+void wst__steps_ticket_spent(struct wst_client *cl)
+{
+    cl->spent[cl->spent_count++ % WST__SPENT_LEN] = ticket_hash(cl);
+}
+
+/* The reply named the whole URL: it is the secret, and says where to dial. */
+static int take_url(struct wst_client *cl, struct wst_cause *why)
+{
+    int rc;
+
+    wst__url_fini(&cl->one_time_url);
+    rc = wst__url_parse(&cl->one_time_url, wst__secret_expose(&cl->ticket), WST__URL_WS,
+                        "url_pointer", why);
+    if (rc == 0)
+        rc = wst__config_plaintext(&cl->cfg, &cl->one_time_url, "url_pointer", why);
+    if (rc == WST_ERR_CONFIG) {
+        why->code = WST_ERR_BAD_REPLY; /* It is the reply that is wrong. */
+        why->cls = wst_err_class(why->code);
+    }
+    return rc;
+}
+
+static void ticket_arrived(struct wst_client *cl, struct wst__secret *value, bool is_url,
+                           uint64_t life_ms, uint64_t spread_ms)
+{
+    struct wst__event ev = {.type = WST__EV_TICKET_OK,
+                            .attempt = cl->core.attempt,
+                            .ticket_life_ms = life_ms,
+                            .spread_ms = spread_ms};
+    struct wst_cause why;
+    int rc = 0;
+
+    wst__secret_move(&cl->ticket, value);
+    cl->ticket_is_url = is_url;
+    if (was_spent(cl))
+        rc = wst__cause(&why, WST_ERR_TICKET_SPENT, WST_STEP_TICKET,
+                        "the server handed out a ticket that this client has already used; is a "
+                        "cache in front of ticket_url?");
+    else if (is_url)
+        rc = take_url(cl, &why);
+    if (rc != 0) {
+        wst__secret_drop(&cl->ticket);
+        push_failed(cl, WST_STEP_TICKET, &why, 0, 0);
+        return;
+    }
+    cl->stats.tickets_fetched++;
+    cl->timing.ticket_us = since_us(cl, cl->step_us);
+    tell(cl, WST_PROGRESS_TICKET_READY);
+    wst__driver_push(cl, &ev);
+}
+
+static void ticket_reply(struct wst_client *cl, const struct wst__http_answer *a)
+{
+    struct wst__ticket_reply reply = {0};
+    struct wst__reply_spec spec;
+    struct wst_cause why;
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    wst__config_ticket_spec(&cl->cfg, &spec);
+    if (wst__reply_ticket(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0)
+        ticket_arrived(cl, &reply.value, reply.is_url, reply.life_ms, reply.spread_ms);
+    else
+        push_failed(cl, WST_STEP_TICKET, &why, reply.retry_after_ms, reply.spread_ms);
+}
+
+/* ---- HTTP ---------------------------------------------------------------------------------- */
+
+static void fail_step(struct wst_client *cl, enum wst_step step, const struct wst_cause *why,
+                      uint64_t retry_after_ms, uint64_t spread_ms)
+{
+    if (step == WST_STEP_TOKEN)
+        token_failed(cl, why, retry_after_ms, spread_ms);
+    else
+        push_failed(cl, step, why, retry_after_ms, spread_ms);
+}
+
+static void refused(struct wst_client *cl, enum wst_step step, const struct wst__http_answer *a)
+{
+    struct wst_cause why;
+    uint64_t retry_after_ms = 0;
+    uint64_t spread_ms = 0;
+
+    wst__reply_steering(a->body, a->body_len, &retry_after_ms, &spread_ms);
+    if (a->has_retry_after && a->retry_after_ms > retry_after_ms)
+        retry_after_ms = a->retry_after_ms;
+    wst__report_status(&why, step, a->status, a->location_host);
+    fail_step(cl, step, &why, retry_after_ms, spread_ms);
+}
+
+static void on_http_sent(void *arg)
+{
+    struct wst_client *cl = arg;
+    struct wst__event ev = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
+
+    if (cl->http_step == WST_STEP_TICKET) {
+        wst__driver_push(cl, &ev);
+        wst__driver_ask(cl);
+    }
+}
+
+static void on_http_done(void *arg, const struct wst_cause *why, const struct wst__http_answer *a)
+{
+    struct wst_client *cl = arg;
+    enum wst_step step = cl->http_step;
+
+    cl->http = NULL;
+    if (why->code != 0)
+        fail_step(cl, step, why, 0, 0);
+    else if (a->status < 200 || a->status > 299)
+        refused(cl, step, a);
+    else if (step == WST_STEP_TOKEN)
+        token_reply(cl, a);
+    else
+        ticket_reply(cl, a);
+    wst__driver_pump(cl);
+}
+
+static const struct wst__http_cbs http_cbs = {on_http_sent, on_http_done};
+
+struct exchange {
+    enum wst_step step;
+    const struct wst__url *url;
+    const char *method, *body, *content_type;
+};
+
+static int begin(struct wst_client *cl, const struct exchange *x, const char *url,
+                 const struct wst__fields *fields)
+{
+    struct wst__http_request rq = {
+        .step = x->step,
+        .url = url,
+        .method = x->method,
+        .headers = wst__fields_list(fields),
+        .body = x->body,
+        .body_len = x->body ? strlen(x->body) : 0,
+        .max_header_bytes = cl->cfg.c.max_header_bytes,
+        .max_body_bytes = cl->cfg.c.max_body_bytes,
+    };
+
+    cl->http_step = x->step;
+    return cl->ports->http_start(cl->ports->world, cl->net, &rq, &http_cbs, cl, &cl->http);
+}
+
+static void send_request(struct wst_client *cl, const struct exchange *x)
+{
+    struct wst__fields fields;
+    struct wst__buf url;
+    int rc;
+
+    wst__fields_init(&fields, &cl->cfg.c, x->step);
+    wst__fields_add(&fields, "Accept", "", "application/json");
+    wst__fields_add(&fields, "Cache-Control", "", "no-store");
+    if (*cl->cfg.c.user_agent)
+        wst__fields_add(&fields, "User-Agent", "", cl->cfg.c.user_agent);
+    if (x->body)
+        wst__fields_add(&fields, "Content-Type", "", x->content_type);
+    if (x->step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value))
+        wst__fields_add(&fields, "Authorization", "Bearer ", wst__secret_expose(&cl->token.value));
+    wst__buf_init(&url, URL_MAX, true);
+    rc = fields.rc != 0 ? fields.rc : wst__url_http_text(x->url, &url);
+    if (rc == 0)
+        rc = wst__buf_add(&url, "", 1);
+    if (rc == 0)
+        rc = begin(cl, x, (const char *)url.data, &fields);
+    wst__buf_fini(&url);
+    wst__fields_fini(&fields);
+    if (rc != 0)
+        push_out_of_memory(cl, x->step);
+}
+
+/* ---- The application's callbacks ----------------------------------------------------------- */
+
+static void ask_application(struct wst_client *cl, enum wst_step step)
+{
+    const struct wst_config *c = &cl->cfg.c;
+    wst_provider_cb cb = step == WST_STEP_TOKEN ? c->token_cb : c->ticket_cb;
+    const char *token = NULL;
+
+    if (step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value))
+        token = wst__secret_expose(&cl->token.value);
+    cl->provider_request = ++cl->request_serial;
+    cl->provider_step = step;
+    cb(cl, cl->provider_request, token, c->arg);
+}
+
+static void take(struct wst_client *cl, struct wst__provided *p)
+{
+    cl->provider_request = 0;
+    if (p->why.code != 0)
+        fail_step(cl, cl->provider_step, &p->why, p->retry_after_ms, 0);
+    else if (cl->provider_step == WST_STEP_TOKEN)
+        token_arrived(cl, &p->value, p->life_ms ? (int64_t)p->life_ms : -1);
+    else
+        ticket_arrived(cl, &p->value, cl->cfg.c.url_pointer != NULL,
+                       p->life_ms ? p->life_ms : cl->cfg.c.ticket_life_ms, 0);
+}
+
+static void drop_provided(struct wst_client *cl)
+{
+    if (cl->provided)
+        wst__secret_drop(&cl->provided->value);
+    wst__free(cl->provided);
+    cl->provided = NULL;
+}
+
+void wst__steps_take_provided(struct wst_client *cl)
+{
+    struct wst__provided *p = cl->provided;
+
+    if (!p)
+        return;
+    cl->provided = NULL;
+    take(cl, p);
+    wst__secret_drop(&p->value);
+    wst__free(p);
+}
+
+/* ---- What the core asks for ---------------------------------------------------------------- */
+
+static void fetch_token(struct wst_client *cl)
+{
+    const struct wst_config *c = &cl->cfg.c;
+    const struct exchange x = {WST_STEP_TOKEN, &cl->cfg.token_url, c->token_method, c->token_body,
+                               c->token_content_type};
+    struct wst_cause why;
+
+    if (c->token_step == WST_STEP_MODE_OMIT) {
+        wst__cause(&why, WST_ERR_NO_TOKEN, WST_STEP_TOKEN,
+                   "the token was refused or is missing, and there is no step to get another: call "
+                   "wst_client_set_token()");
+        push_failed(cl, WST_STEP_TOKEN, &why, 0, 0);
+        return;
+    }
+    tell(cl, WST_PROGRESS_TOKEN_FETCH);
+    if (c->token_step == WST_STEP_MODE_CALLBACK)
+        ask_application(cl, WST_STEP_TOKEN);
+    else
+        send_request(cl, &x);
+}
+
+/* The store has been read. */
+static void decide_token(struct wst_client *cl)
+{
+    enum wst__token_state state;
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    state = wst__token_state(&cl->token, t.boot_ms);
+    if (state == WST__TOKEN_FRESH ||
+        (state != WST__TOKEN_NONE && cl->cfg.c.token_step == WST_STEP_MODE_OMIT))
+        token_ready(cl);
+    else
+        fetch_token(cl);
+}
+
+static void on_token_loaded(struct wst_client *cl)
+{
+    decide_token(cl);
+    wst__driver_pump(cl);
+}
+
+void wst__steps_ensure_token(struct wst_client *cl)
+{
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    cl->step_us = t.now_us;
+    tell(cl, WST_PROGRESS_TOKEN_ENSURE);
+    if (!wst__token_load(&cl->token, on_token_loaded))
+        decide_token(cl);
+}
+
+void wst__steps_get_ticket(struct wst_client *cl)
+{
+    const struct wst_config *c = &cl->cfg.c;
+    const struct exchange x = {WST_STEP_TICKET, &cl->cfg.ticket_url, c->ticket_method,
+                               c->ticket_body, c->ticket_content_type};
+    struct wst__event sent = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
+    struct wst__time t;
+
+    read_clock(cl, &t);
+    cl->step_us = t.now_us;
+    tell(cl, WST_PROGRESS_TICKET_REQUEST);
+    if (c->ticket_step == WST_STEP_MODE_CALLBACK) {
+        wst__driver_push(cl, &sent);
+        ask_application(cl, WST_STEP_TICKET);
+    } else {
+        send_request(cl, &x);
+    }
+}
+
+void wst__steps_cancel(struct wst_client *cl)
+{
+    if (cl->http)
+        cl->ports->http_cancel(cl->ports->world, cl->http);
+    cl->http = NULL;
+    cl->provider_request = 0;
+    drop_provided(cl);
+    wst__token_cancel_load(&cl->token);
+}
+
+void wst__steps_token_changed(struct wst_client *cl)
+{
+    if (!cl->token_changed)
+        return;
+    cl->token_changed = false;
+    if (cl->core.state != WST_STATE_TOKEN)
+        return;
+    wst__steps_cancel(cl);
+    decide_token(cl);
+}

@@ -1,0 +1,19 @@
+/* Steps 1 and 2: the token and the ticket, by HTTP or by the application. */
+#ifndef WST_CLIENT_STEPS_H
+#define WST_CLIENT_STEPS_H
+
+#include "client/client.h"
+
+/* Each answers with an event of its step, pushed onto the driver's queue. */
+void wst__steps_ensure_token(struct wst_client *cl);
+void wst__steps_get_ticket(struct wst_client *cl);
+/* Drops what is under way. */
+void wst__steps_cancel(struct wst_client *cl);
+/* Takes the application's answer that waits (cl->provided), if there is one. */
+void wst__steps_take_provided(struct wst_client *cl);
+/* The token was set or forgotten under step 1: it begins anew. */
+void wst__steps_token_changed(struct wst_client *cl);
+/* Marks the ticket at hand as spent. */
+void wst__steps_ticket_spent(struct wst_client *cl);
+
+#endif

@@ -1,0 +1,304 @@
+/*
+ * The token: cached, aged by the clock that runs during sleep, and kept across runs.
+ *
+ * The store is read once, before the first token is wanted.  Writes are serial: one file operation
+ * at a time, and when the token has changed meanwhile another one follows, which writes what is
+ * then there.  So the last state wins, and close waits until it is on the disk.
+ */
+#include "client/token.h"
+
+#include "base/mem.h"
+#include "client/driver.h"
+#include "wire/jwt.h"
+
+#include <string.h>
+
+/* A clock that is outside of a stored token's life tells nothing: the token is tried. */
+static void set_stored(struct wst__token *t, struct wst__secret *value, int64_t received_at,
+                       int64_t life_s)
+{
+    struct wst_client *cl = t->client;
+    struct wst__time now;
+
+    cl->ports->clock(cl->ports->world, &now);
+    wst__secret_move(&t->value, value);
+    t->serial++;
+    t->received_boot_ms = now.boot_ms;
+    t->received_wall_s = received_at;
+    t->age_ms = 0;
+    t->life_ms = -1;
+    if (life_s > 0 && now.wall_s >= received_at && now.wall_s - received_at < life_s) {
+        t->age_ms = (uint64_t)(now.wall_s - received_at) * 1000;
+        t->life_ms = life_s * 1000;
+    }
+}
+
+/* ---- The store: reading -------------------------------------------------------------------- */
+
+static bool app_store(const struct wst_client *cl)
+{
+    return cl->cfg.c.store_load != NULL;
+}
+
+static void finish_load(struct wst__token *t)
+{
+    void (*done)(struct wst_client *) = t->on_loaded;
+
+    t->loaded = true;
+    t->on_loaded = NULL;
+    if (done)
+        done(t->client);
+}
+
+static void accept_record(struct wst__token *t, struct wst__token_record *r)
+{
+    if (!wst__secret_empty(&t->value))
+        return; /* The application was faster, by set_token. */
+    if (!r->origin || strcmp(r->origin, t->client->cfg.token_origin) != 0) {
+        wst__log(&t->client->log, WST_LOG_WARN, "the stored token is of another origin: not used");
+        return;
+    }
+    set_stored(t, &r->token, r->received_at, r->life_s);
+}
+
+static void on_read(void *arg, int err, int sys_errno, const void *data, size_t n)
+{
+    struct wst__token *t = arg;
+    struct wst__token_record r = {0};
+
+    t->reading = NULL;
+    if (err != 0)
+        wst__log(&t->client->log, WST_LOG_WARN, "token_cache could not be read (%s)",
+                 sys_errno ? strerror(sys_errno) : wst_strerror(err));
+    else if (data && !wst__token_record_read(data, n, &r))
+        wst__log(&t->client->log, WST_LOG_WARN, "token_cache is damaged: not used");
+    else if (data)
+        accept_record(t, &r);
+    wst__token_record_fini(&r);
+    finish_load(t);
+}
+
+bool wst__token_load(struct wst__token *t, void (*done)(struct wst_client *client))
+{
+    struct wst_client *cl = t->client;
+
+    if (t->loaded)
+        return false;
+    t->on_loaded = done;
+    if (t->reading || t->load_request)
+        return true;
+    if (app_store(cl)) {
+        t->load_request = ++cl->request_serial;
+        cl->cfg.c.store_load(cl, t->load_request, cl->cfg.c.store_arg);
+        return true;
+    }
+    if (cl->cfg.c.token_cache &&
+        cl->ports->file_read(cl->ports->world, cl->cfg.c.token_cache, on_read, t, &t->reading) == 0)
+        return true;
+    t->loaded = true;
+    t->on_loaded = NULL;
+    return false;
+}
+
+void wst__token_cancel_load(struct wst__token *t)
+{
+    t->on_loaded = NULL; /* What it brings is kept for the next attempt. */
+}
+
+void wst__token_loaded(struct wst__token *t, uint64_t request, const struct wst_stored_token *s)
+{
+    struct wst__token_record r = {0};
+
+    if (request == 0 || request != t->load_request) {
+        t->client->stats.late_answers++;
+        return;
+    }
+    t->load_request = 0;
+    if (s && s->token && s->origin && *s->token) {
+        r.received_at = s->received_at;
+        r.life_s = s->life_s;
+        r.origin = wst__strdup(s->origin);
+        if (wst__secret_set(&r.token, s->token, strlen(s->token)) == 0)
+            accept_record(t, &r);
+        wst__token_record_fini(&r);
+    }
+    t->loaded = true; /* The rest runs in the loop's turn: no callback from inside a call. */
+    wst__driver_ask(t->client);
+}
+
+/* ---- The store: writing -------------------------------------------------------------------- */
+
+static void save(struct wst__token *t);
+
+static void on_written(void *arg, int err, int sys_errno, const void *data, size_t n)
+{
+    struct wst__token *t = arg;
+    struct wst_client *cl = t->client;
+
+    (void)data;
+    (void)n;
+    t->writing = false;
+    if (err != 0)
+        wst__log(&cl->log, WST_LOG_WARN, "token_cache could not be written (%s)",
+                 sys_errno ? strerror(sys_errno) : wst_strerror(err));
+    if (t->dirty)
+        save(t);
+    if (!t->writing && cl->closing)
+        wst__driver_ask(cl);
+}
+
+static int write_file(struct wst__token *t)
+{
+    const struct wst__ports *ports = t->client->ports;
+    const char *path = t->client->cfg.c.token_cache;
+    struct wst__token_record r = {.origin = t->client->cfg.token_origin,
+                                  .token = t->value, /* Lent. */
+                                  .received_at = t->received_wall_s,
+                                  .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
+    struct wst__file *file;
+    struct wst__buf b;
+    int rc;
+
+    if (wst__secret_empty(&t->value))
+        return ports->file_remove(ports->world, path, on_written, t, &file);
+    wst__buf_init(&b, (size_t)64 * 1024, true);
+    rc = wst__token_record_write(&r, &b);
+    if (rc == 0)
+        rc = ports->file_replace(ports->world, path, b.data, b.len, on_written, t, &file);
+    wst__buf_fini(&b);
+    return rc;
+}
+
+static void save_in_app(struct wst__token *t)
+{
+    const struct wst_config *c = &t->client->cfg.c;
+    struct wst_stored_token s = {.token = wst__secret_expose(&t->value),
+                                 .origin = t->client->cfg.token_origin,
+                                 .received_at = t->received_wall_s,
+                                 .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
+
+    if (wst__secret_empty(&t->value))
+        c->store_clear(t->client, c->store_arg);
+    else
+        c->store_save(t->client, &s, c->store_arg);
+}
+
+/* From the loop only: the application's store is its callback. */
+static void save(struct wst__token *t)
+{
+    struct wst_client *cl = t->client;
+
+    if (t->writing)
+        return;
+    t->dirty = false;
+    if (app_store(cl)) {
+        save_in_app(t);
+        return;
+    }
+    if (!cl->cfg.c.token_cache)
+        return;
+    t->writing = true;
+    if (write_file(t) != 0) {
+        t->writing = false;
+        wst__log(&cl->log, WST_LOG_WARN, "token_cache could not be written (out of memory)");
+    }
+}
+
+void wst__token_sync(struct wst__token *t)
+{
+    if (t->loaded && t->on_loaded)
+        finish_load(t); /* The application's store has answered. */
+    if (t->dirty)
+        save(t);
+}
+
+bool wst__token_busy(const struct wst__token *t)
+{
+    return t->writing || t->dirty;
+}
+
+static void changed(struct wst__token *t)
+{
+    t->dirty = true;
+    wst__driver_ask(t->client);
+}
+
+/* ---- In memory ----------------------------------------------------------------------------- */
+
+void wst__token_init(struct wst__token *t, struct wst_client *client)
+{
+    memset(t, 0, sizeof *t);
+    t->client = client;
+    t->life_ms = -1;
+}
+
+void wst__token_fini(struct wst__token *t)
+{
+    const struct wst__ports *ports = t->client->ports;
+
+    if (t->reading)
+        ports->file_cancel(ports->world, t->reading);
+    t->reading = NULL;
+    wst__secret_drop(&t->value);
+}
+
+static uint64_t age_ms(const struct wst__token *t, uint64_t boot_ms)
+{
+    return t->age_ms + (boot_ms > t->received_boot_ms ? boot_ms - t->received_boot_ms : 0);
+}
+
+enum wst__token_state wst__token_state(const struct wst__token *t, uint64_t boot_ms)
+{
+    uint64_t age = age_ms(t, boot_ms);
+
+    if (wst__secret_empty(&t->value))
+        return WST__TOKEN_NONE;
+    if (t->life_ms < 0 || age <= (uint64_t)t->life_ms / 5 * 4)
+        return WST__TOKEN_FRESH;
+    return age < (uint64_t)t->life_ms ? WST__TOKEN_AGEING : WST__TOKEN_OLD;
+}
+
+void wst__token_put(struct wst__token *t, struct wst__secret *value, int64_t life_ms, bool keep)
+{
+    struct wst_client *cl = t->client;
+    struct wst__time now;
+
+    cl->ports->clock(cl->ports->world, &now);
+    if (life_ms < 0) {
+        int64_t life_s = wst__jwt_life_s(wst__secret_expose(value), value->len, now.wall_s);
+
+        life_ms = life_s < 0 ? -1 : life_s * 1000;
+    }
+    wst__secret_move(&t->value, value);
+    t->serial++;
+    t->received_boot_ms = now.boot_ms;
+    t->received_wall_s = now.wall_s;
+    t->age_ms = 0;
+    t->life_ms = life_ms;
+    if (keep)
+        changed(t);
+    else
+        t->loaded = true; /* Given by the configuration: the store is not asked. */
+}
+
+void wst__token_forget(struct wst__token *t, uint64_t serial)
+{
+    if (serial != t->serial || wst__secret_empty(&t->value))
+        return;
+    wst__secret_drop(&t->value);
+    changed(t);
+}
+
+void wst__token_forget_all(struct wst__token *t)
+{
+    const struct wst__ports *ports = t->client->ports;
+
+    if (t->reading)
+        ports->file_cancel(ports->world, t->reading);
+    t->reading = NULL;
+    t->load_request = 0;
+    t->loaded = true; /* What the store holds is to be forgotten, too. */
+    wst__secret_drop(&t->value);
+    t->serial++;
+    changed(t);
+}

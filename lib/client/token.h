@@ -1,0 +1,60 @@
+/*
+ * The token of a client: cached in memory, asked for once at a time, kept across runs by a store.
+ * Its life is a duration counted from its receipt, never a comparison with the raw wall clock.
+ */
+#ifndef WST_CLIENT_TOKEN_H
+#define WST_CLIENT_TOKEN_H
+
+#include "base/secret.h"
+#include "client/config.h"
+#include "client/ports.h"
+
+struct wst_client;
+
+enum wst__token_state {
+    WST__TOKEN_NONE,   /* Nothing at hand. */
+    WST__TOKEN_FRESH,  /* Usable. */
+    WST__TOKEN_AGEING, /* More than 80 % of its life is over: to be refreshed; good meanwhile. */
+    WST__TOKEN_OLD     /* Its life is over. */
+};
+
+struct wst__token {
+    struct wst_client *client;
+    struct wst__secret value;
+    uint64_t serial; /* Counts the tokens: "drop A, not a newer one". */
+    uint64_t received_boot_ms;
+    uint64_t age_ms; /* Its age when it was received (loaded from a store). */
+    int64_t life_ms; /* -1: unknown. */
+    int64_t received_wall_s;
+    /* The store. */
+    bool loaded;           /* The store has been asked, or there is none. */
+    uint64_t load_request; /* Of the application's store; 0: none under way. */
+    void (*on_loaded)(struct wst_client *client);
+    struct wst__file *reading;
+    bool writing; /* A file operation is under way. */
+    bool dirty;   /* Another one must follow it. */
+};
+
+void wst__token_init(struct wst__token *t, struct wst_client *client);
+void wst__token_fini(struct wst__token *t);
+/* Reads the store once; |done| runs later, or never when it is dropped.  Returns false when there
+ * is nothing to wait for. */
+bool wst__token_load(struct wst__token *t, void (*done)(struct wst_client *client));
+/* An answer is no longer wanted. */
+void wst__token_cancel_load(struct wst__token *t);
+/* The application's store has answered. */
+void wst__token_loaded(struct wst__token *t, uint64_t request,
+                       const struct wst_stored_token *stored);
+enum wst__token_state wst__token_state(const struct wst__token *t, uint64_t boot_ms);
+/* Takes |value| (moved).  |life_ms| -1: the JWT's own.  |keep|: it goes into the store, too. */
+void wst__token_put(struct wst__token *t, struct wst__secret *value, int64_t life_ms, bool keep);
+/* Forgets the token, here and in the store, if it still is the one with |serial|. */
+void wst__token_forget(struct wst__token *t, uint64_t serial);
+/* Log out: forgets whatever there is, here and in the store. */
+void wst__token_forget_all(struct wst__token *t);
+/* Saves what has changed.  From the loop only. */
+void wst__token_sync(struct wst__token *t);
+/* Something is not saved yet: close waits for it. */
+bool wst__token_busy(const struct wst__token *t);
+
+#endif
