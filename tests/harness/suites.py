@@ -1,0 +1,242 @@
+"""
+The suites.  Each is a function of the place (where things are built) and a log file, and returns
+its cases.
+
+Tests that start programs of ours find them through three variables:
+    WST_BUILD   the build directory: examples/wsticket, examples/server/wsticket-server, ...
+    WST_WRAP    words to put before a program of ours, split as a shell does; e.g. valgrind
+    WST_LONG    "1" when sweeps are to run in their long form
+"""
+
+import glob
+import os
+import shutil
+
+import proc
+from report import FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:"
+                    "allocator_may_return_null=1:exitcode=97",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
+}
+PYTEST_DIRS = ["tests/server", "tests/e2e"]
+
+
+class Place:
+    """Where the builds and logs of this run are, and what was asked for."""
+
+    def __init__(self, quick=False, long=False, fuzz_seconds=None):
+        self.top = os.path.join(TOP, "build-run")
+        self.quick = quick
+        self.env = {"WST_LONG": "1"} if long else {}
+        if fuzz_seconds is not None:
+            self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
+        self.built = {}
+        os.makedirs(os.path.join(self.top, "logs"), exist_ok=True)
+
+    def log(self, name):
+        path = os.path.join(self.top, "logs", name + ".log")
+        open(path, "w", encoding="utf-8").close()
+        return path
+
+    def empty_dir(self, name):
+        path = os.path.join(self.top, name)
+        shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(path)
+        return path
+
+    def build(self, name, log, options=(), env=None):
+        """
+        Configures and builds in build-run/NAME, once per run.  Returns the directory and the
+        cases: the build itself is one, since a warning is an error in it.
+        """
+        where = os.path.join(self.top, name)
+        if name in self.built:
+            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "see above")]
+        meson = ["meson", "setup", where, TOP, "-Dwerror=true", *options]
+        if os.path.exists(os.path.join(where, "build.ninja")):
+            meson.insert(2, "--reconfigure")
+        problem = (proc.run(meson, log, 120, env=env)
+                   or proc.run(["ninja", "-C", where], log, 900, env=env))
+        self.built[name] = not problem
+        if problem:
+            return where, [Case(f"build {name}", FAILED, f"{problem}\n{tail(log)}")]
+        return where, [Case(f"build {name} without a warning", PASSED)]
+
+
+def tail(path, size=3000):
+    with open(path, encoding="utf-8", errors="replace") as log:
+        return log.read()[-size:]
+
+
+def missing(*commands):
+    return [command for command in commands if not shutil.which(command)]
+
+
+def need(name, *commands):
+    """A skipped case when a command is missing, which tests/run could not install."""
+    lacking = missing(*commands)
+    return [Case(name, SKIPPED, f"{', '.join(lacking)} not installed")] if lacking else []
+
+
+def meson_test(place, where, log, options=(), timeout=600, env=None):
+    """`meson test` in |where|; cmocka tells its cases as TAP."""
+    found = os.path.join(where, "meson-logs", "testlog.json")
+    if os.path.exists(found):
+        os.remove(found)
+    command = ["meson", "test", "-C", where, "--no-rebuild", "--print-errorlogs", *options]
+    problem = proc.run(command, log, timeout,
+                       env={**place.env, "CMOCKA_MESSAGE_OUTPUT": "TAP", **(env or {})})
+    if not os.path.exists(found):
+        return [Case("meson test", FAILED, f"{problem}\n{tail(log)}")]
+    cases = from_meson(found)
+    if problem and not any(case.outcome == FAILED for case in cases):
+        cases.append(Case("meson test", FAILED, problem))
+    return cases
+
+
+def pytest(place, where, log, name, options=(), timeout=900, env=None):
+    """The end-to-end tests against the programs of the build in |where|."""
+    lacking = need(name, "redis-server", "nginx", "openssl", "ip")
+    junit = os.path.join(place.top, "logs", name + ".xml")
+    if os.path.exists(junit):
+        os.remove(junit)
+    dirs = [path for path in PYTEST_DIRS if os.path.isdir(os.path.join(TOP, path))]
+    if not dirs:
+        return [Case(name, FAILED, "there are no end-to-end tests")]
+    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
+               "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
+               *(["-m", "quick"] if place.quick else []), *options, *dirs]
+    problem = proc.run(command, log, timeout, cwd=TOP,
+                       env={**place.env, "WST_BUILD": where, **(env or {})})
+    if not os.path.exists(junit):
+        return lacking + [Case(name, FAILED, f"{problem}\n{tail(log)}")]
+    cases = lacking + from_junit(junit)
+    if problem and not any(case.outcome == FAILED for case in cases):
+        cases.append(Case(name, FAILED, problem))
+    return cases
+
+
+def script(path, log, arguments, name, timeout=600, env=None):
+    """A program that tells its cases as TAP."""
+    problem = proc.run([path, *arguments], log, timeout, cwd=TOP, env=env)
+    with open(log, encoding="utf-8", errors="replace") as output:
+        return from_program(name, output.read(), f"{problem}\n{tail(log)}" if problem else "")
+
+
+def reports(pattern, name):
+    """One failed case for each report that a sanitizer or valgrind wrote."""
+    cases = []
+    for path in sorted(glob.glob(pattern)):
+        if os.path.getsize(path):
+            cases.append(Case(f"{name}: {os.path.basename(path)}", FAILED, tail(path)))
+    return cases
+
+
+# ---- The suites themselves ---------------------------------------------------------------------
+
+def unit(place, log):
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    return cases + meson_test(place, where, log)
+
+
+def clang(place, log):
+    if lacking := need("clang", "clang"):
+        return lacking
+    where, cases = place.build("clang", log, env={"CC": "clang"})
+    if not place.built["clang"]:
+        return cases
+    return cases + meson_test(place, where, log, ["--no-suite", "style"])
+
+
+def build_asan(place, log):
+    return place.build("asan", log, ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
+                       {"CC": "gcc"})
+
+
+def asan(place, log):
+    where, cases = build_asan(place, log)
+    if not place.built["asan"]:
+        return cases
+    return cases + meson_test(place, where, log,
+                              ["--no-suite", "style", "--no-suite", "abi", "-t", "3"],
+                              env=SANITIZERS)
+
+
+def e2e(place, log):
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    return cases + (pytest(place, where, log, "e2e") if place.built["gcc"] else [])
+
+
+def asan_e2e(place, log):
+    where, cases = build_asan(place, log)
+    if not place.built["asan"]:
+        return cases
+    # Reports go to files: the tests compare what the programs write.
+    logs = place.empty_dir("asan-reports")
+    env = {key: f"{value}:log_path={logs}/{key[:4].lower()}" for key, value in SANITIZERS.items()}
+    cases += pytest(place, where, log, "asan-e2e", env=env)
+    return cases + reports(logs + "/*", "sanitizer")
+
+
+def valgrind_e2e(place, log):
+    if lacking := need("valgrind-e2e", "valgrind"):
+        return lacking
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    logs = place.empty_dir("valgrind-reports")
+    wrap = ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
+            "--errors-for-leak-kinds=all", "--error-exitcode=97", "--child-silent-after-fork=yes",
+            f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
+            f"--log-file={logs}/%p"]
+    cases += pytest(place, where, log, "valgrind-e2e", timeout=1200,
+                    env={"WST_WRAP": " ".join(wrap)})
+    return cases + reports(logs + "/*", "valgrind")
+
+
+def consumer(place, log):
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    work = place.empty_dir("consumer")
+    return cases + script("tests/consumer/check.py", log, [where, work], "consumer")
+
+
+def docs(place, log):
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    work = place.empty_dir("docs")
+    return cases + script("tests/docs/check.py", log, [where, work], "docs")
+
+
+def coverage(place, log):
+    where, cases = place.build("coverage", log, ["-Db_coverage=true"], {"CC": "gcc"})
+    if not place.built["coverage"]:
+        return cases
+    for path in glob.glob(where + "/**/*.gcda", recursive=True):
+        os.remove(path)
+    cases += meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "abi"])
+    cases += pytest(place, where, log, "coverage-e2e")
+    target = place.empty_dir("coverage-report")
+    command = ["gcovr", "--root", TOP, "--object-directory", where, "--filter", "lib/",
+               "--print-summary", "--txt", target + "/lines.txt", "--html-details",
+               target + "/index.html"]
+    problem = proc.run(command, log, 300, cwd=TOP)
+    cases.append(Case("coverage report", FAILED if problem else PASSED, problem))
+    if not problem:
+        print(f"\n  coverage: {os.path.relpath(target)}/index.html, lines.txt")
+    return cases
+
+
+ALL = {
+    "unit": unit, "clang": clang, "consumer": consumer, "docs": docs, "e2e": e2e, "asan": asan,
+    "asan-e2e": asan_e2e, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
+}
+QUICK = ["unit", "e2e"]
+WHOLE = [name for name in ALL if name != "coverage"]
