@@ -12,10 +12,10 @@ struct wst__reply_spec {
     const char *url_pointer; /* Ticket: takes a whole URL instead. */
     const char *expiry_pointer;
     enum wst_expiry_format expiry_format;
-    const char *success_pointer;
-    const char *success_value;
-    uint64_t default_life_ms; /* Ticket: when the reply names none. */
-    size_t max_value;         /* Longest token or ticket, in bytes. */
+    const char *success_pointer; /* NULL: no check. */
+    const char *success_value;   /* JSON text; NULL: "true". */
+    uint64_t default_life_ms;    /* Ticket: when the reply names none.  0: 30 s. */
+    size_t max_value;            /* Longest token or ticket, in bytes.  0: 16384, 4096. */
 };
 
 struct wst__token_reply {
@@ -33,12 +33,20 @@ struct wst__ticket_reply {
 
 /* Is |pointer| a JSON pointer?  For the configuration's check. */
 bool wst__reply_pointer_ok(const char *pointer);
+/* Is |value| JSON text that a success field can be compared with?  For the same. */
+bool wst__reply_value_ok(const char *value);
 /*
  * |body| is what came under a 2xx.  BAD_REPLY with a text that names the field ("the ticket reply's
  * field /ticket is a number, expected a string") and never repeats a value; NOMEM.  The values are
  * checked: not empty, no control bytes, not longer than |max_value|; a token must also be usable in
  * a header (visible ASCII).  An expiry that is zero, negative, not a number or more than a day
  * (ticket; token: 10 years) is an error that names the field.  cJSON's tree is wiped.
+ *
+ * An expiry may be a number or a string that holds a decimal number, as some servers send it.  One
+ * that is a point in time becomes a life by subtracting |wall_s|: a clock that is wrong makes the
+ * life wrong, and it is up to a second too long because |wall_s| has whole seconds.  A default
+ * field that is null counts as absent, so does an expiry that was named but is not there.  |out| is
+ * overwritten; after an error it holds nothing.
  */
 int wst__reply_token(const struct wst__reply_spec *spec, const char *body, size_t len,
                      int64_t wall_s, struct wst__token_reply *out, struct wst_cause *why);
