@@ -14,7 +14,10 @@ struct wst__secret {
     size_t len;
 };
 
-#define WST__SECRET_INIT {NULL, 0}
+#define WST__SECRET_INIT                                                                           \
+    {                                                                                              \
+        NULL, 0                                                                                    \
+    }
 
 /* Copies |n| bytes in; what was there is dropped first.  NOMEM: then it is empty. */
 int wst__secret_set(struct wst__secret *s, const void *bytes, size_t n);

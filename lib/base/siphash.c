@@ -47,8 +47,8 @@ uint64_t wst__siphash(const uint8_t key[16], const void *bytes, size_t n)
     const uint8_t *p = bytes;
     uint64_t k0 = load(key, 8);
     uint64_t k1 = load(key + 8, 8);
-    struct state s = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
-                      k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+    struct state s = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
+                      k1 ^ 0x7465646279746573u};
     size_t left = n;
 
     for (; left >= 8; left -= 8, p += 8)

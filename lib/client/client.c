@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "client/driver.h"
+#include "wire/utf8.h"
 
 #include <assert.h>
 #include <string.h>
@@ -190,7 +191,8 @@ int wst_client_stop_with(struct wst_client *cl, int code, const char *reason)
 {
     size_t n = reason ? strlen(reason) : 0;
 
-    if (!cl || !is_close_code(code) || n > MAX_REASON || !wst__utf8_valid(reason, n))
+    if (!cl || !is_close_code(code) || n > MAX_REASON ||
+        !wst__utf8_valid((const uint8_t *)(reason ? reason : ""), n))
         return WST_ERR_INVALID;
     check_thread(cl);
     if (cl->closing)

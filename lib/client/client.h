@@ -85,9 +85,9 @@ struct wst_client {
     uint64_t attempt_us, step_us, upgrade_us; /* When they began. */
 
     /* The end. */
-    bool closing;  /* wst_client_close() was called. */
-    bool ended;    /* Everything has been told. */
-    bool released; /* Everything has been given back, |handles| have to leave the loop. */
+    bool closing;     /* wst_client_close() was called. */
+    bool ended;       /* Everything has been told. */
+    bool released;    /* Everything has been given back, |handles| have to leave the loop. */
     unsigned handles; /* Of ours in the loop: links, timer, mailbox, files. */
     wst_close_cb close_cb;
     void *close_arg;
