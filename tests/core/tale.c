@@ -88,7 +88,12 @@ static void say(struct tale *t, const char *fmt, ...)
 
 static void say_failure(struct tale *t, const struct wst__failure *f)
 {
-    say(t, "%s %s", step_names[f->step], error_name(f->code));
+    bool told = (f->code == WST_ERR_HTTP_STATUS && f->http_status) ||
+                (f->code == WST_ERR_WS_CLOSED && f->close_code);
+
+    say(t, "%s", step_names[f->step]);
+    if (!told) /* Else the number tells it all. */
+        say(t, " %s", error_name(f->code));
     if (f->http_status)
         say(t, " %d", f->http_status);
     if (f->close_code)
@@ -178,7 +183,13 @@ void tale_event(struct tale *t, uint64_t now_ms, enum wst__ev type)
     wst__core_step(&t->core, &t->ev, &t->out);
     say(t, "[%6llu] %s", (unsigned long long)now_ms, event_names[type]);
     for (size_t i = 0; i < t->out.count; i++) {
-        say(t, i == 0 ? ": " : ", ");
+        enum wst__act act = t->out.list[i].type;
+
+        if (act == WST__ACT_ATTEMPT_FAILED || act == WST__ACT_CLOSED ||
+            (i > 0 && t->out.list[i - 1].type == WST__ACT_ENDED))
+            say(t, ",\n         ");
+        else
+            say(t, i == 0 ? ": " : ", ");
         say_action(t, &t->out.list[i]);
     }
     say(t, "\n");

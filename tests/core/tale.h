@@ -1,5 +1,6 @@
 /*
- * A tale: one core under virtual time, and what it did as text.  One event is one line:
+ * A tale: one core under virtual time, and what it did as text.  One event is one
+ * line, the end of an attempt or a link another:
  *
  *   [     0] start: idle -> token, #1 begins, ensure token, dial
  *   [    55] ticket failed: drop link, ticket -> backoff, #1 failed (ticket HTTP_STATUS 503: soft;

@@ -188,14 +188,14 @@ static void every_attempt_fetches_its_own_ticket_after_the_wait(void **arg)
     tale_event(&t, 7270, WST__EV_LINK_FAILED);
     tale_wait(&t, 7770);
     tale_event(&t, 7771, WST__EV_TOKEN_OK);
-    tale_expect(&t, "[  7000] link closed: open -> backoff, #1 closed (connect WS_CLOSED 1006: "
-                    "transient; 250 ms)\n"
+    tale_expect(&t, "[  7000] link closed: open -> backoff,\n"
+                    "         #1 closed (connect 1006: transient; 250 ms)\n"
                     "[  7250] timeout: backoff -> token, #2 begins, ensure token, dial\n"
                     "[  7251] token ok: token -> ticket, get ticket\n"
                     "[  7252] ticket sent\n"
                     "[  7260] ticket ok: ticket -> connecting\n"
-                    "[  7270] link failed: drop ticket, connecting -> backoff, #2 failed (connect "
-                    "CONNECT: transient; 500 ms)\n"
+                    "[  7270] link failed: drop ticket, connecting -> backoff,\n"
+                    "         #2 failed (connect CONNECT: transient; 500 ms)\n"
                     "[  7770] timeout: backoff -> token, #3 begins, ensure token, dial\n"
                     "[  7771] token ok: token -> ticket, get ticket\n");
 }
@@ -270,8 +270,8 @@ static void a_ticket_that_is_stale_twice_ends_the_attempt(void **arg)
         "[    10] token ok: token -> ticket, get ticket\n"
         "[    20] dial ok\n"
         "[   100] ticket ok: ticket -> connecting, drop ticket, connecting -> ticket, get ticket\n"
-        "[   200] ticket ok: ticket -> connecting, drop ticket, drop link, connecting -> backoff, "
-        "#1 failed (connect TICKET_STALE: transient; 250 ms)\n");
+        "[   200] ticket ok: ticket -> connecting, drop ticket, drop link, connecting -> backoff,\n"
+        "         #1 failed (connect TICKET_STALE: transient; 250 ms)\n");
 }
 
 static void a_sleep_ages_the_ticket(void **arg)
@@ -336,12 +336,12 @@ static void a_dial_that_fails_before_the_ticket_was_asked_for_ends_the_attempt(v
     t.ev.failure = error(WST_ERR_CONNECT);
     tale_event(&t, 265, WST__EV_LINK_FAILED); /* Asked for, but the request has not left. */
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[     5] link failed: cancel http, token -> backoff, #1 failed (connect "
-                    "RESOLVE: transient; 250 ms)\n"
+                    "[     5] link failed: cancel http, token -> backoff,\n"
+                    "         #1 failed (connect RESOLVE: transient; 250 ms)\n"
                     "[   255] timeout: backoff -> token, #2 begins, ensure token, dial\n"
                     "[   260] token ok: token -> ticket, get ticket\n"
-                    "[   265] link failed: cancel http, ticket -> backoff, #2 failed (connect "
-                    "CONNECT: transient; 500 ms)\n");
+                    "[   265] link failed: cancel http, ticket -> backoff,\n"
+                    "         #2 failed (connect CONNECT: transient; 500 ms)\n");
 }
 
 static void when_both_fail_the_ticket_is_named_first(void **arg)
@@ -359,12 +359,13 @@ static void when_both_fail_the_ticket_is_named_first(void **arg)
     tale_event(&t, 15, WST__EV_LINK_FAILED);
     t.ev.failure = http(503);
     tale_event(&t, 55, WST__EV_TICKET_FAILED);
-    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[    10] token ok: token -> ticket, get ticket\n"
-                    "[    12] ticket sent\n"
-                    "[    15] link failed\n"
-                    "[    55] ticket failed: ticket -> backoff, #1 failed (ticket HTTP_STATUS 503: "
-                    "soft; and connect TLS_VERIFY: transient; 250 ms)\n");
+    tale_expect(
+        &t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+            "[    10] token ok: token -> ticket, get ticket\n"
+            "[    12] ticket sent\n"
+            "[    15] link failed\n"
+            "[    55] ticket failed: ticket -> backoff,\n"
+            "         #1 failed (ticket 503: soft; and connect TLS_VERIFY: transient; 250 ms)\n");
 }
 
 static void a_ticket_without_a_connection_is_dropped(void **arg)
@@ -390,8 +391,8 @@ static void a_ticket_without_a_connection_is_dropped(void **arg)
                     "[    15] link failed\n"
                     "[    16] dial ok\n"
                     "[    17] link failed\n"
-                    "[    55] ticket ok: drop ticket, ticket -> backoff, #1 failed (connect "
-                    "CONNECT: transient; 250 ms)\n");
+                    "[    55] ticket ok: drop ticket, ticket -> backoff,\n"
+                    "         #1 failed (connect CONNECT: transient; 250 ms)\n");
 }
 
 static void a_dead_dial_and_a_refused_token_end_the_attempt(void **arg)
@@ -409,12 +410,13 @@ static void a_dead_dial_and_a_refused_token_end_the_attempt(void **arg)
     tale_event(&t, 15, WST__EV_LINK_FAILED);
     t.ev.failure = http(401);
     tale_event(&t, 55, WST__EV_TICKET_FAILED);
-    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[    10] token ok: token -> ticket, get ticket\n"
-                    "[    12] ticket sent\n"
-                    "[    15] link failed\n"
-                    "[    55] ticket failed: drop token, ticket -> backoff, #1 failed (ticket "
-                    "HTTP_STATUS 401: token; and connect CONNECT: transient; 250 ms)\n");
+    tale_expect(&t,
+                "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                "[    10] token ok: token -> ticket, get ticket\n"
+                "[    12] ticket sent\n"
+                "[    15] link failed\n"
+                "[    55] ticket failed: drop token, ticket -> backoff,\n"
+                "         #1 failed (ticket 401: token; and connect CONNECT: transient; 250 ms)\n");
     assert_int_equal(t.core.auth_failures, 0); /* Only one token was tried. */
 }
 
@@ -436,8 +438,8 @@ static void a_dial_that_fails_when_the_ticket_is_there_drops_it(void **arg)
                     "[    10] token ok: token -> ticket, get ticket\n"
                     "[    12] ticket sent\n"
                     "[    55] ticket ok: ticket -> connecting\n"
-                    "[    60] link failed: drop ticket, connecting -> backoff, #1 failed (connect "
-                    "TLS: transient; 250 ms)\n");
+                    "[    60] link failed: drop ticket, connecting -> backoff,\n"
+                    "         #1 failed (connect TLS: transient; 250 ms)\n");
 }
 
 static void a_waiting_connection_that_ends_is_dialed_once_more(void **arg)
@@ -490,8 +492,8 @@ static void a_waiting_connection_that_ends_twice_has_failed(void **arg)
                     "[    10] token ok: token -> ticket, get ticket\n"
                     "[    12] ticket sent\n"
                     "[    18] link failed\n"
-                    "[    55] ticket ok: drop ticket, ticket -> backoff, #1 failed (connect RESET: "
-                    "transient; 250 ms)\n");
+                    "[    55] ticket ok: drop ticket, ticket -> backoff,\n"
+                    "         #1 failed (connect RESET: transient; 250 ms)\n");
 }
 
 static void an_idle_connection_is_dropped_and_dialed_again_for_the_ticket(void **arg)
@@ -538,13 +540,13 @@ static void a_server_that_refuses_steps_1_and_2_is_dialed_serially(void **arg)
     tale_event(&t, 310, WST__EV_LINK_FAILED);
     tale_wait(&t, 810); /* It failed in step 3: in parallel again. */
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[    10] token failed: drop link, token -> backoff, #1 failed (token "
-                    "HTTP_STATUS 500: transient; 250 ms)\n"
+                    "[    10] token failed: drop link, token -> backoff,\n"
+                    "         #1 failed (token 500: transient; 250 ms)\n"
                     "[   260] timeout: backoff -> token, #2 begins, ensure token\n"
                     "[   270] token ok: token -> ticket, get ticket\n"
                     "[   300] ticket ok: ticket -> connecting, dial\n"
-                    "[   310] link failed: drop ticket, connecting -> backoff, #2 failed (connect "
-                    "CONNECT: transient; 500 ms)\n"
+                    "[   310] link failed: drop ticket, connecting -> backoff,\n"
+                    "         #2 failed (connect CONNECT: transient; 500 ms)\n"
                     "[   810] timeout: backoff -> token, #3 begins, ensure token, dial\n");
 }
 
@@ -565,8 +567,8 @@ static void a_token_that_does_not_come(void **arg)
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
                     "[  9000] dial ok\n"
                     "[  9999] timeout\n"
-                    "[ 10000] timeout: cancel http, drop link, token -> backoff, #1 failed (token "
-                    "TIMEOUT: transient; 250 ms)\n");
+                    "[ 10000] timeout: cancel http, drop link, token -> backoff,\n"
+                    "         #1 failed (token TIMEOUT: transient; 250 ms)\n");
 }
 
 static void a_ticket_that_does_not_come(void **arg)
@@ -585,8 +587,8 @@ static void a_ticket_that_does_not_come(void **arg)
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token\n"
                     "[   100] token ok: token -> ticket, get ticket\n"
                     "[   101] ticket sent\n"
-                    "[ 10100] timeout: cancel http, ticket -> backoff, #1 failed (ticket TIMEOUT: "
-                    "transient; 250 ms)\n");
+                    "[ 10100] timeout: cancel http, ticket -> backoff,\n"
+                    "         #1 failed (ticket TIMEOUT: transient; 250 ms)\n");
 }
 
 static void a_dial_that_hangs_before_the_ticket_was_asked_for(void **arg)
@@ -604,8 +606,8 @@ static void a_dial_that_hangs_before_the_ticket_was_asked_for(void **arg)
     tale_wait(&t, 1000);
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
                     "[   500] token ok: token -> connecting\n"
-                    "[  1000] timeout: drop link, connecting -> backoff, #1 failed (connect "
-                    "TIMEOUT: transient; 250 ms)\n");
+                    "[  1000] timeout: drop link, connecting -> backoff,\n"
+                    "         #1 failed (connect TIMEOUT: transient; 250 ms)\n");
 }
 
 static void a_dial_that_hangs_lets_the_ticket_answer(void **arg)
@@ -625,8 +627,8 @@ static void a_dial_that_hangs_lets_the_ticket_answer(void **arg)
                     "[   500] token ok: token -> ticket, get ticket\n"
                     "[   501] ticket sent\n"
                     "[ 10000] timeout: drop link\n"
-                    "[ 10100] ticket ok: drop ticket, ticket -> backoff, #1 failed (connect "
-                    "TIMEOUT: transient; 250 ms)\n");
+                    "[ 10100] ticket ok: drop ticket, ticket -> backoff,\n"
+                    "         #1 failed (connect TIMEOUT: transient; 250 ms)\n");
 }
 
 static void when_nothing_answers_both_causes_are_told(void **arg)
@@ -639,9 +641,11 @@ static void when_nothing_answers_both_causes_are_told(void **arg)
     tale_begin(&t, &p);
     tale_event(&t, 0, WST__EV_START);
     tale_wait(&t, 10000);
-    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[ 10000] timeout: cancel http, drop link, token -> backoff, #1 failed (token "
-                    "TIMEOUT: transient; and connect TIMEOUT: transient; 250 ms)\n");
+    tale_expect(
+        &t,
+        "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+        "[ 10000] timeout: cancel http, drop link, token -> backoff,\n"
+        "         #1 failed (token TIMEOUT: transient; and connect TIMEOUT: transient; 250 ms)\n");
 }
 
 static void an_upgrade_that_is_not_answered(void **arg)
@@ -661,8 +665,8 @@ static void an_upgrade_that_is_not_answered(void **arg)
                     "[    10] token ok: token -> ticket, get ticket\n"
                     "[    20] ticket ok: ticket -> connecting\n"
                     "[   100] dial ok: upgrade\n"
-                    "[ 10100] timeout: drop link, connecting -> backoff, #1 failed (connect "
-                    "TIMEOUT: transient; 250 ms)\n");
+                    "[ 10100] timeout: drop link, connecting -> backoff,\n"
+                    "         #1 failed (connect TIMEOUT: transient; 250 ms)\n");
 }
 
 static void the_whole_attempt_has_a_deadline(void **arg)
@@ -682,8 +686,8 @@ static void the_whole_attempt_has_a_deadline(void **arg)
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token\n"
                     "[  8000] token ok: token -> ticket, get ticket\n"
                     "[ 14000] ticket ok: ticket -> connecting, dial\n"
-                    "[ 15000] timeout: drop link, drop ticket, connecting -> backoff, #1 failed "
-                    "(connect TIMEOUT: transient; 250 ms)\n");
+                    "[ 15000] timeout: drop link, drop ticket, connecting -> backoff,\n"
+                    "         #1 failed (connect TIMEOUT: transient; 250 ms)\n");
 }
 
 /* ---- Tokens that are refused ---- */
@@ -748,16 +752,16 @@ static void two_refused_tokens_are_an_auth_failure_and_two_of_those_give_up(void
                     "[    20] ticket failed: drop token, ticket -> token, ensure token\n"
                     "[    30] token ok: token -> ticket, get ticket\n"
                     "[    31] ticket sent\n"
-                    "[    40] ticket failed: drop link, drop token, ticket -> backoff, #1 failed "
-                    "(ticket HTTP_STATUS 401: token; 250 ms)\n"
+                    "[    40] ticket failed: drop link, drop token, ticket -> backoff,\n"
+                    "         #1 failed (ticket 401: token; 250 ms)\n"
                     "[   290] timeout: backoff -> token, #2 begins, ensure token\n"
                     "[   300] token ok: token -> ticket, get ticket\n"
                     "[   301] ticket sent\n"
                     "[   310] ticket failed: drop token, ticket -> token, ensure token\n"
                     "[   320] token ok: token -> ticket, get ticket\n"
                     "[   321] ticket sent\n"
-                    "[   330] ticket failed: drop token, ticket -> failed, #2 failed (ticket "
-                    "HTTP_STATUS 401: auth), ended failed\n");
+                    "[   330] ticket failed: drop token, ticket -> failed,\n"
+                    "         #2 failed (ticket 401: auth), ended failed\n");
 }
 
 static void no_other_token_to_be_had_is_an_auth_failure(void **arg)
@@ -778,16 +782,16 @@ static void no_other_token_to_be_had_is_an_auth_failure(void **arg)
         tale_event(&t, t.core.seen_now_ms + 10, WST__EV_TOKEN_FAILED);
         tale_wait(&t, t.core.seen_now_ms + 250);
     }
-    tale_expect(
-        &t,
-        "[     0] start: idle -> token, #1 begins, ensure token\n"
-        "[    10] token ok: token -> ticket, get ticket\n"
-        "[    20] ticket failed: drop token, ticket -> token, ensure token\n"
-        "[    30] token failed: token -> backoff, #1 failed (token NO_TOKEN: token; 250 ms)\n"
-        "[   280] timeout: backoff -> token, #2 begins, ensure token\n"
-        "[   290] token ok: token -> ticket, get ticket\n"
-        "[   300] ticket failed: drop token, ticket -> token, ensure token\n"
-        "[   310] token failed: token -> failed, #2 failed (token NO_TOKEN: auth), ended failed\n");
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token\n"
+                    "[    10] token ok: token -> ticket, get ticket\n"
+                    "[    20] ticket failed: drop token, ticket -> token, ensure token\n"
+                    "[    30] token failed: token -> backoff,\n"
+                    "         #1 failed (token NO_TOKEN: token; 250 ms)\n"
+                    "[   280] timeout: backoff -> token, #2 begins, ensure token\n"
+                    "[   290] token ok: token -> ticket, get ticket\n"
+                    "[   300] ticket failed: drop token, ticket -> token, ensure token\n"
+                    "[   310] token failed: token -> failed,\n"
+                    "         #2 failed (token NO_TOKEN: auth), ended failed\n");
 }
 
 static void auth_failures_count_only_when_they_are_running(void **arg)
@@ -829,8 +833,8 @@ static void another_failure_of_step_1_after_a_401_is_that_failure(void **arg)
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token\n"
                     "[    10] token ok: token -> ticket, get ticket\n"
                     "[    20] ticket failed: drop token, ticket -> token, ensure token\n"
-                    "[    30] token failed: token -> backoff, #1 failed (token HTTP_STATUS 503: "
-                    "soft; 250 ms)\n");
+                    "[    30] token failed: token -> backoff,\n"
+                    "         #1 failed (token 503: soft; 250 ms)\n");
     assert_int_equal(t.core.auth_failures, 0);
 }
 
@@ -850,11 +854,11 @@ static void without_a_token_step_a_401_is_an_auth_failure(void **arg)
     t.ev.failure = http(401);
     tale_event(&t, 270, WST__EV_TICKET_FAILED);
     tale_expect(&t, "[     0] start: idle -> ticket, #1 begins, get ticket\n"
-                    "[    10] ticket failed: ticket -> backoff, #1 failed (ticket HTTP_STATUS 401: "
-                    "token; 250 ms)\n"
+                    "[    10] ticket failed: ticket -> backoff,\n"
+                    "         #1 failed (ticket 401: token; 250 ms)\n"
                     "[   260] timeout: backoff -> ticket, #2 begins, get ticket\n"
-                    "[   270] ticket failed: ticket -> failed, #2 failed (ticket HTTP_STATUS 401: "
-                    "auth), ended failed\n");
+                    "[   270] ticket failed: ticket -> failed,\n"
+                    "         #2 failed (ticket 401: auth), ended failed\n");
 }
 
 /* ---- Stop, and late answers ---- */
@@ -870,8 +874,8 @@ static void stop_while_the_token_is_fetched(void **arg)
     tale_event(&t, 0, WST__EV_START);
     tale_event(&t, 1, WST__EV_STOP);
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[     1] stop: cancel http, drop link, token -> idle, #1 failed (none "
-                    "CANCELED), ended idle\n");
+                    "[     1] stop: cancel http, drop link, token -> idle,\n"
+                    "         #1 failed (none CANCELED), ended idle\n");
 }
 
 static void stop_while_the_ticket_is_fetched(void **arg)
@@ -888,12 +892,12 @@ static void stop_while_the_ticket_is_fetched(void **arg)
     t.ev.failure = error(WST_ERR_CONNECT);
     tale_event(&t, 3, WST__EV_LINK_FAILED);
     tale_event(&t, 4, WST__EV_STOP);
-    tale_expect(
-        &t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-            "[     1] token ok: token -> ticket, get ticket\n"
-            "[     2] ticket sent\n"
-            "[     3] link failed\n"
-            "[     4] stop: cancel http, ticket -> idle, #1 failed (none CANCELED), ended idle\n");
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[     1] token ok: token -> ticket, get ticket\n"
+                    "[     2] ticket sent\n"
+                    "[     3] link failed\n"
+                    "[     4] stop: cancel http, ticket -> idle,\n"
+                    "         #1 failed (none CANCELED), ended idle\n");
 }
 
 static void stop_while_connecting_drops_the_ticket(void **arg)
@@ -911,8 +915,8 @@ static void stop_while_connecting_drops_the_ticket(void **arg)
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
                     "[     1] token ok: token -> ticket, get ticket\n"
                     "[     2] ticket ok: ticket -> connecting\n"
-                    "[     3] stop: drop link, drop ticket, connecting -> idle, #1 failed (none "
-                    "CANCELED), ended idle\n");
+                    "[     3] stop: drop link, drop ticket, connecting -> idle,\n"
+                    "         #1 failed (none CANCELED), ended idle\n");
 }
 
 static void stop_after_the_upgrade_has_no_ticket_to_drop(void **arg)
@@ -928,13 +932,12 @@ static void stop_after_the_upgrade_has_no_ticket_to_drop(void **arg)
     tale_event(&t, 2, WST__EV_DIAL_OK);
     tale_event(&t, 3, WST__EV_TICKET_OK);
     tale_event(&t, 4, WST__EV_STOP);
-    tale_expect(
-        &t,
-        "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-        "[     1] token ok: token -> ticket, get ticket\n"
-        "[     2] dial ok\n"
-        "[     3] ticket ok: ticket -> connecting, upgrade\n"
-        "[     4] stop: drop link, connecting -> idle, #1 failed (none CANCELED), ended idle\n");
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[     1] token ok: token -> ticket, get ticket\n"
+                    "[     2] dial ok\n"
+                    "[     3] ticket ok: ticket -> connecting, upgrade\n"
+                    "[     4] stop: drop link, connecting -> idle,\n"
+                    "         #1 failed (none CANCELED), ended idle\n");
 }
 
 static void answers_of_another_attempt_are_dropped(void **arg)
@@ -961,8 +964,8 @@ static void answers_of_another_attempt_are_dropped(void **arg)
     tale_event(&t, 5, WST__EV_DIAL_OK);
     tale_event(&t, 6, WST__EV_TOKEN_OK);
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
-                    "[     1] stop: cancel http, drop link, token -> idle, #1 failed (none "
-                    "CANCELED), ended idle\n"
+                    "[     1] stop: cancel http, drop link, token -> idle,\n"
+                    "         #1 failed (none CANCELED), ended idle\n"
                     "[     2] token ok\n"
                     "[     3] start: idle -> token, #2 begins, ensure token, dial\n"
                     "[     4] token failed\n"
