@@ -282,15 +282,18 @@ static void a_sleep_ages_the_ticket(void **arg)
     (void)arg;
     tale_policy(&p);
     tale_begin(&t, &p);
+    t.slept_ms = 7000000; /* Before the attempt: of no concern. */
     tale_event(&t, 0, WST__EV_START);
     tale_event(&t, 10, WST__EV_TOKEN_OK);
     tale_event(&t, 20, WST__EV_TICKET_OK);
-    t.slept_ms = 24000;
+    t.slept_ms += 24000;
     tale_event(&t, 30, WST__EV_DIAL_OK);
+    tale_event(&t, 40, WST__EV_TICKET_OK);
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
                     "[    10] token ok: token -> ticket, get ticket\n"
                     "[    20] ticket ok: ticket -> connecting\n"
-                    "[    30] dial ok: drop ticket, connecting -> ticket, get ticket\n");
+                    "[    30] dial ok: drop ticket, connecting -> ticket, get ticket\n"
+                    "[    40] ticket ok: ticket -> connecting, upgrade\n");
 }
 
 static void a_stale_ticket_takes_the_target_with_it_that_it_named(void **arg)
