@@ -124,10 +124,11 @@ static CURLUcode get_host(CURLU *h, char **host)
     return rc;
 }
 
-static bool is_ascii(const char *s)
+/* Is the host of the authority that |s| begins with ASCII as it is written? */
+static bool plain_host(const char *s)
 {
-    for (; *s; s++) {
-        if ((unsigned char)*s >= 0x80)
+    for (size_t n = strcspn(s, "/?"); n; n--, s++) {
+        if ((unsigned char)*s >= 0x80 || *s == '%')
             return false;
     }
     return true;
@@ -241,22 +242,31 @@ static void drop_part(char *part)
     curl_free(part);
 }
 
-static int read_host(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why,
-                     bool ascii)
+/* A zone (RFC 6874) has no place in struct wst__url, and none in a certificate. */
+static int refuse_zone(CURLU *h, const char *field, struct wst_cause *why)
 {
     char *zone = NULL;
+    CURLUcode rc = curl_url_get(h, CURLUPART_ZONEID, &zone, 0);
+
+    curl_free(zone);
+    if (rc == CURLUE_OK)
+        return refuse(why, field, "has an IPv6 zone in it: leave out the % and what follows");
+    return rc == CURLUE_OUT_OF_MEMORY ? no_memory(why) : 0;
+}
+
+static int read_host(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why,
+                     bool plain)
+{
     char *host = NULL;
     CURLUcode curl_rc;
-    int rc;
+    int rc = refuse_zone(h, field, why);
 
-    if (curl_url_get(h, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK) {
-        curl_free(zone);
-        return refuse(why, field, "has an IPv6 zone in it: leave out the % and what follows");
-    }
+    if (rc != 0)
+        return rc;
     curl_rc = get_host(h, &host);
-    if (curl_rc == CURLUE_OUT_OF_MEMORY && ascii)
+    if (curl_rc == CURLUE_OUT_OF_MEMORY && plain)
         return no_memory(why);
-    if (curl_rc != CURLUE_OK && !ascii)
+    if (curl_rc != CURLUE_OK && !plain)
         return refuse(why, field,
                       "has a host name that cannot be made ASCII (no valid international name, or "
                       "libcurl without IDN): write it in its xn-- form");
@@ -271,8 +281,11 @@ static int read_port(struct wst__url *u, CURLU *h, const char *field, struct wst
 {
     char *text = NULL;
     unsigned port = 0;
+    CURLUcode rc = curl_url_get(h, CURLUPART_PORT, &text, 0);
 
-    if (curl_url_get(h, CURLUPART_PORT, &text, 0) != CURLUE_OK) {
+    if (rc == CURLUE_OUT_OF_MEMORY)
+        return no_memory(why);
+    if (rc != CURLUE_OK) {
         u->port = u->tls ? 443 : 80;
         return 0;
     }
@@ -307,9 +320,9 @@ static int read_path(struct wst__url *u, CURLU *h, struct wst_cause *why)
 }
 
 static int read_parts(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why,
-                      bool ascii)
+                      bool plain)
 {
-    int rc = read_host(u, h, field, why, ascii);
+    int rc = read_host(u, h, field, why, plain);
 
     if (rc == 0)
         rc = read_port(u, h, field, why);
@@ -330,7 +343,7 @@ static int take_apart(struct wst__url *u, const char *text, const char *field,
     /* Debian's libcurl knows no ws and wss by itself; the scheme has been checked. */
     curl_rc = curl_url_set(h, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
     if (curl_rc == CURLUE_OK)
-        rc = read_parts(u, h, field, why, is_ascii(text));
+        rc = read_parts(u, h, field, why, plain_host(strstr(text, "://") + 3));
     else if (curl_rc == CURLUE_OUT_OF_MEMORY)
         rc = no_memory(why);
     else
