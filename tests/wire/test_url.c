@@ -448,8 +448,8 @@ static void test_wiped(void **state)
     struct wst__buf b;
 
     (void)state;
-    assert_int_equal(wst__url_parse(&u, "wss://h/ws?t=s3cr3t-s3cr3t", WS, "url", NULL), 0);
     memory_plant("s3cr3t");
+    assert_int_equal(wst__url_parse(&u, "wss://h/ws?t=s3cr3t-s3cr3t", WS, "url", NULL), 0);
     wst__buf_init(&b, 4096, true);
     assert_int_equal(wst__url_derive(&copy, &u, true, "/ws", true), 0);
     assert_int_equal(wst__url_http_text(&copy, &b), 0);
