@@ -102,32 +102,11 @@ static const char *curl_fault(CURLUcode rc)
     }
 }
 
-/*
- * The host, as an A-label when it is an internationalised name.  libcurl hands the name to libidn2
- * in the encoding of the locale, which in a program that never called setlocale() is ASCII; ours
- * is always UTF-8, so the thread borrows such a locale for the call.  libcurl 7.88 reports any
- * failure of the conversion as "out of memory", hence the caller's look at the bytes.
- */
-static CURLUcode get_host(CURLU *h, char **host)
+/* Is the host of the authority that |s| begins with ASCII as it is written? */
+static bool plain_host(const char *s)
 {
-    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    locale_t before = (locale_t)0;
-    CURLUcode rc;
-
-    if (utf8)
-        before = uselocale(utf8);
-    rc = curl_url_get(h, CURLUPART_HOST, host, CURLU_PUNYCODE);
-    if (utf8) {
-        (void)uselocale(before);
-        freelocale(utf8);
-    }
-    return rc;
-}
-
-static bool is_ascii(const char *s)
-{
-    for (; *s; s++) {
-        if ((unsigned char)*s >= 0x80)
+    for (size_t n = strcspn(s, "/?"); n; n--, s++) {
+        if ((unsigned char)*s >= 0x80 || *s == '%')
             return false;
     }
     return true;
@@ -241,26 +220,28 @@ static void drop_part(char *part)
     curl_free(part);
 }
 
-static int read_host(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why,
-                     bool ascii)
+/* A zone (RFC 6874) has no place in struct wst__url, and none in a certificate. */
+static int refuse_zone(CURLU *h, const char *field, struct wst_cause *why)
 {
     char *zone = NULL;
-    char *host = NULL;
-    CURLUcode curl_rc;
-    int rc;
+    CURLUcode rc = curl_url_get(h, CURLUPART_ZONEID, &zone, 0);
 
-    if (curl_url_get(h, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK) {
-        curl_free(zone);
+    curl_free(zone);
+    if (rc == CURLUE_OK)
         return refuse(why, field, "has an IPv6 zone in it: leave out the % and what follows");
-    }
-    curl_rc = get_host(h, &host);
-    if (curl_rc == CURLUE_OUT_OF_MEMORY && ascii)
+    return rc == CURLUE_OUT_OF_MEMORY ? no_memory(why) : 0;
+}
+
+static int read_host(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why)
+{
+    char *host = NULL;
+    int rc = refuse_zone(h, field, why);
+
+    if (rc != 0)
+        return rc;
+    if (curl_url_get(h, CURLUPART_HOST, &host, 0) != CURLUE_OK)
         return no_memory(why);
-    if (curl_rc != CURLUE_OK && !ascii)
-        return refuse(why, field,
-                      "has a host name that cannot be made ASCII (no valid international name, or "
-                      "libcurl without IDN): write it in its xn-- form");
-    rc = curl_rc == CURLUE_OK ? set_host(u, host) : WST_ERR_CONFIG;
+    rc = set_host(u, host);
     curl_free(host);
     if (rc == WST_ERR_NOMEM)
         return no_memory(why);
@@ -271,8 +252,11 @@ static int read_port(struct wst__url *u, CURLU *h, const char *field, struct wst
 {
     char *text = NULL;
     unsigned port = 0;
+    CURLUcode rc = curl_url_get(h, CURLUPART_PORT, &text, 0);
 
-    if (curl_url_get(h, CURLUPART_PORT, &text, 0) != CURLUE_OK) {
+    if (rc == CURLUE_OUT_OF_MEMORY)
+        return no_memory(why);
+    if (rc != CURLUE_OK) {
         u->port = u->tls ? 443 : 80;
         return 0;
     }
@@ -306,10 +290,9 @@ static int read_path(struct wst__url *u, CURLU *h, struct wst_cause *why)
     return ok ? 0 : no_memory(why);
 }
 
-static int read_parts(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why,
-                      bool ascii)
+static int read_parts(struct wst__url *u, CURLU *h, const char *field, struct wst_cause *why)
 {
-    int rc = read_host(u, h, field, why, ascii);
+    int rc = read_host(u, h, field, why);
 
     if (rc == 0)
         rc = read_port(u, h, field, why);
@@ -318,23 +301,62 @@ static int read_parts(struct wst__url *u, CURLU *h, const char *field, struct ws
     return rc;
 }
 
-static int take_apart(struct wst__url *u, const char *text, const char *field,
+static int load(CURLU *h, const char *text, const char *field, struct wst_cause *why)
+{
+    /* Debian's libcurl knows no ws and wss by itself; the scheme has been checked. */
+    CURLUcode rc = curl_url_set(h, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
+
+    if (rc == CURLUE_OUT_OF_MEMORY)
+        return no_memory(why);
+    return rc == CURLUE_OK ? 0 : refuse(why, field, curl_fault(rc));
+}
+
+/*
+ * The whole URL with an A-label for an internationalised host.  libcurl hands the name to libidn2
+ * in the encoding of the locale, which in a program that never called setlocale() is ASCII; ours
+ * is always UTF-8, so the thread borrows such a locale for the call.  The whole URL, because
+ * libcurl 7.88 leaks the host when it is asked for that alone and cannot convert it.
+ */
+static char *with_ascii_host(CURLU *h)
+{
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+    char *text = NULL;
+
+    if (curl_url_get(h, CURLUPART_URL, &text, CURLU_PUNYCODE) != CURLUE_OK)
+        text = NULL;
+    if (utf8) {
+        (void)uselocale(before);
+        freelocale(utf8);
+    }
+    return text;
+}
+
+/* libcurl 7.88 calls every failure of the conversion "out of memory", so we cannot tell either. */
+static int reload_ascii(CURLU *h, const char *field, struct wst_cause *why)
+{
+    char *text = with_ascii_host(h);
+    int rc;
+
+    if (!text)
+        return refuse(why, field,
+                      "has a host name that cannot be made ASCII (no valid international name, or "
+                      "libcurl without IDN): write it in its xn-- form");
+    rc = load(h, text, field, why);
+    drop_part(text);
+    return rc;
+}
+
+static int take_apart(struct wst__url *u, const char *text, bool plain, const char *field,
                       struct wst_cause *why)
 {
     CURLU *h = curl_url();
-    CURLUcode curl_rc;
-    int rc;
+    int rc = h ? load(h, text, field, why) : no_memory(why);
 
-    if (!h)
-        return no_memory(why);
-    /* Debian's libcurl knows no ws and wss by itself; the scheme has been checked. */
-    curl_rc = curl_url_set(h, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
-    if (curl_rc == CURLUE_OK)
-        rc = read_parts(u, h, field, why, is_ascii(text));
-    else if (curl_rc == CURLUE_OUT_OF_MEMORY)
-        rc = no_memory(why);
-    else
-        rc = refuse(why, field, curl_fault(curl_rc));
+    if (rc == 0 && !plain)
+        rc = reload_ascii(h, field, why);
+    if (rc == 0)
+        rc = read_parts(u, h, field, why);
     curl_url_cleanup(h);
     return rc;
 }
@@ -343,19 +365,21 @@ int wst__url_parse(struct wst__url *u, const char *text, unsigned schemes, const
                    struct wst_cause *why)
 {
     const struct scheme *s = find_scheme(text, schemes);
+    const char *rest;
     const char *fault;
     int rc;
 
     memset(u, 0, sizeof *u);
     if (!s)
         return refuse(why, field, *text ? scheme_hint(schemes) : "is empty");
+    rest = text + strlen(s->prefix);
     fault = bad_bytes(text);
     if (!fault)
-        fault = bad_authority(text + strlen(s->prefix));
+        fault = bad_authority(rest);
     if (fault)
         return refuse(why, field, fault);
     u->tls = s->tls;
-    rc = take_apart(u, text, field, why);
+    rc = take_apart(u, text, plain_host(rest), field, why);
     if (rc != 0)
         wst__url_fini(u);
     return rc;
