@@ -17,7 +17,19 @@
 
 struct wst__ws; /* Opaque. */
 
+/*
+ * What the connections of one loop lend each other, so that one at rest owns nothing but its
+ * struct: frame parsers, memory for incomplete messages and for send queues, masking keys.  At
+ * most 4 MiB and four parsers are kept for the next one.  Not for two threads at once.
+ */
+struct wst__ws_pool;
+/* NOMEM. */
+int wst__ws_pool_new(struct wst__ws_pool **out);
+/* After the last connection that used it.  NULL does nothing. */
+void wst__ws_pool_free(struct wst__ws_pool *pool);
+
 struct wst__ws_config {
+    struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own. */
     size_t max_message_bytes;
     size_t max_queue_bytes;
     size_t queue_low_water;
@@ -31,6 +43,7 @@ struct wst__ws_config {
 /* Callbacks return false to stop: wst__ws_feed() then returns at once, without having looked at
  * what follows (paused, or the connection is closing). */
 struct wst__ws_cbs {
+    /* |data| may be NULL when |n| is 0. */
     bool (*message)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n);
     bool (*pong)(void *arg, const uint8_t *payload, size_t n);
     /* The peer's close frame; our answer has been queued. |code| 1005 without one. |reason|
@@ -53,8 +66,10 @@ void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_
  * Feeds received bytes; all of them are used unless a callback returned false or an error ended
  * it: |*used| tells.  A message that lies whole in |bytes| is handed out without a copy.  Errors:
  * WS_PROTOCOL, WS_BAD_UTF8, WS_TOO_LARGE (close_code in |why| is what we answer: 1002, 1007, 1009;
- * that close frame has been queued and nothing further is read), NOMEM (1011).
- * Bytes after the peer's close frame are ignored.
+ * that close frame has been queued and nothing further is read), NOMEM (1011, if there is memory
+ * left for that frame).  Bytes after the peer's close frame or an error are ignored.
+ *
+ * Callbacks may send, ping and close; they may not feed or free |ws|.
  */
 int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *used,
                  struct wst_cause *why);
@@ -63,23 +78,31 @@ uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room);
 /* |n| bytes were put there.  As wst__ws_feed(). */
 int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why);
 
-/* Queues a message, masked.  QUEUE_FULL, TOO_LARGE, BAD_UTF8, NOT_OPEN (a close was queued). */
+/* Queues a message, masked.  QUEUE_FULL (the ceiling counts payload, framing and 24 bytes of notes
+ * on each message), TOO_LARGE, BAD_UTF8, NOT_OPEN (a close was queued), INVALID, NOMEM. */
 int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                  void *ref);
-/* Queues a ping; it goes ahead of data that has not begun to leave.  NOT_OPEN, INVALID (> 125). */
+/* Queues a ping; it goes ahead of data that has not begun to leave.  NOT_OPEN, INVALID (> 125),
+ * QUEUE_FULL (64 have not left yet), NOMEM. */
 int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n);
-/* Queues the close frame behind everything.  |code| 0: none.  INVALID (code, reason), NOT_OPEN. */
+/* Queues the close frame behind everything.  |code| 0: none.  INVALID (code, reason), NOT_OPEN,
+ * NOMEM. */
 int wst__ws_close(struct wst__ws *ws, int code, const char *reason, size_t n);
 
-/* The bytes to send next, as up to |max| pieces; returns their number, 0: nothing. */
+/* The bytes to send next, as up to |max| pieces (three are never too few); returns their number,
+ * 0: nothing.  Valid until the next call for |ws|. */
 size_t wst__ws_output(struct wst__ws *ws, struct iovec *iov, size_t max);
-/* The kernel has taken |n| of them.  May call |sent| and |drained|. */
+/*
+ * The kernel has taken |n| of them.  Less than all: output is blocked, and only the newest pong is
+ * kept.  What was not taken may look different next time, but for the rest of a frame that has
+ * begun.  May call |sent| and |drained|.
+ */
 void wst__ws_sent(struct wst__ws *ws, size_t n);
 
 /* Bytes queued and not yet taken: payload and framing. */
 size_t wst__ws_buffered(const struct wst__ws *ws);
-bool wst__ws_ping_left(const struct wst__ws *ws);      /* The last ping was wholly taken. */
-bool wst__ws_close_sent(const struct wst__ws *ws);     /* Our close frame was wholly taken. */
+bool wst__ws_ping_left(const struct wst__ws *ws);  /* The last ping was wholly taken. */
+bool wst__ws_close_sent(const struct wst__ws *ws); /* Our close frame was wholly taken. */
 bool wst__ws_close_received(const struct wst__ws *ws);
 /* Messages received and their payload; messages wholly taken and theirs; queued ones and theirs. */
 struct wst__ws_counts {

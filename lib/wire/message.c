@@ -1,0 +1,606 @@
+/*
+ * WebSocket messages over memory.
+ *
+ * The happy path: wst__ws_feed() asks frames.c for the next header; a text or binary message that
+ * lies whole in the input is checked and handed out where it lies.  What goes on behind the input,
+ * or comes in fragments, is collected in |body|, a block that the pool lends until the message is
+ * complete; a frame that goes on also keeps its parser until then.  Between messages a connection
+ * owns neither.
+ *
+ * The unhappy ones: whatever breaks a rule ends in fail(), which queues the close frame that
+ * RFC 6455, 7.1.7 asks for and makes the rest of the input be ignored.
+ */
+#include "wire/message.h"
+
+#include "base/mem.h"
+#include "wire/frames.h"
+#include "wire/outbox.h"
+#include "wire/pool.h"
+#include "wire/utf8.h"
+
+#include <string.h>
+
+enum {
+    OPCODE_CONTINUATION = 0,
+    OPCODE_TEXT = WST_TEXT,
+    OPCODE_BINARY = WST_BINARY,
+    OPCODE_CLOSE = 8,
+    OPCODE_PING = 9,
+    OPCODE_PONG = 10
+};
+
+/* RFC 6455, 7.4.1. */
+enum {
+    CLOSE_PROTOCOL = 1002,
+    CLOSE_NONE = 1005,
+    CLOSE_BAD_UTF8 = 1007,
+    CLOSE_TOO_LARGE = 1009,
+    CLOSE_INTERNAL = 1011
+};
+
+enum {
+    FIN = 0x80,
+    REASON_MAX = WST__CONTROL_MAX - 2,
+    PLACE_MIN = 16 << 10, /* Less than that is not worth a receive of its own. */
+};
+
+struct wst__ws {
+    struct wst__outbox_env env;
+    const struct wst__ws_cbs *cbs;
+    void *arg;
+    size_t max_message;
+    size_t low_water;
+    struct wst__outbox outbox;
+    struct wst__frames *frames; /* Lent while a frame is incomplete, else NULL. */
+    struct wst__block body;     /* Lent while a message is incomplete. */
+    size_t body_len;
+    uint64_t received, bytes_received;
+    uint64_t sent, bytes_sent;
+    uint8_t type;  /* Of the message under way; 0: none. */
+    uint8_t utf8;  /* State of its text. */
+    bool own_pool; /* The configuration brought none. */
+    bool over;     /* Nothing further is read: the peer has closed, or failed. */
+    bool closing;  /* A close frame was queued. */
+    bool close_received;
+    bool above_low_water;
+};
+
+/* What a step of the input says: go on, or stop with 0 or an error. */
+enum { GO_ON = 1, STOP = 0 };
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
+                const struct wst__ws_cbs *cbs, void *arg, struct wst_cause *why)
+{
+    struct wst__ws *ws;
+
+    if (config->extensions && config->extensions[0])
+        return wst__cause(why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
+                          "the server chose an extension that was not offered");
+    ws = wst__calloc(1, sizeof *ws);
+    if (!ws)
+        return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
+    ws->env.pool = config->pool;
+    if (!config->pool) {
+        if (wst__ws_pool_new(&ws->env.pool) != 0) {
+            wst__free(ws);
+            return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
+        }
+        ws->own_pool = true;
+    }
+    ws->env.max = config->max_queue_bytes;
+    ws->env.random = config->random;
+    ws->env.random_arg = config->random_arg;
+    ws->max_message = config->max_message_bytes;
+    ws->low_water = config->queue_low_water;
+    ws->cbs = cbs;
+    ws->arg = arg;
+    *out = ws;
+    return 0;
+}
+
+void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_t n), void *arg)
+{
+    if (!ws)
+        return;
+    wst__outbox_drop(&ws->outbox, ws->env.pool, unsent, arg);
+    wst__pool_give(ws->env.pool, &ws->body);
+    wst__frames_free(ws->frames);
+    if (ws->own_pool)
+        wst__ws_pool_free(ws->env.pool);
+    wst__free(ws);
+}
+
+/* ---- Failing ------------------------------------------------------------------------------- */
+
+static int queue_close(struct wst__ws *ws, int code, const void *reason, size_t n)
+{
+    uint8_t payload[WST__CONTROL_MAX] = {(uint8_t)(code >> 8), (uint8_t)code};
+    int rc;
+
+    if (n)
+        memcpy(payload + 2, reason, n);
+    rc = wst__outbox_close(&ws->outbox, &ws->env, payload, code ? n + 2 : 0);
+    ws->closing = ws->closing || rc == 0;
+    return rc;
+}
+
+/*
+ * The peer broke a rule, or we cannot go on: the connection fails with |code| (RFC 6455, 7.1.7).
+ * If there is no memory even for the close frame, the connection ends without one.
+ */
+static int fail(struct wst__ws *ws, struct wst_cause *why, int err, int code, const char *text)
+{
+    ws->over = true;
+    if (!ws->closing)
+        (void)queue_close(ws, code, NULL, 0);
+    (void)wst__cause(why, err, WST_STEP_CONNECT, "%s", text);
+    if (why)
+        why->close_code = code;
+    return err;
+}
+
+static int fail_protocol(struct wst__ws *ws, struct wst_cause *why, const char *text)
+{
+    return fail(ws, why, WST_ERR_WS_PROTOCOL, CLOSE_PROTOCOL, text);
+}
+
+static int fail_utf8(struct wst__ws *ws, struct wst_cause *why, const char *text)
+{
+    return fail(ws, why, WST_ERR_WS_BAD_UTF8, CLOSE_BAD_UTF8, text);
+}
+
+static int fail_too_large(struct wst__ws *ws, struct wst_cause *why)
+{
+    return fail(ws, why, WST_ERR_WS_TOO_LARGE, CLOSE_TOO_LARGE,
+                "the server sent a message larger than max_message_bytes");
+}
+
+static int fail_memory(struct wst__ws *ws, struct wst_cause *why)
+{
+    return fail(ws, why, WST_ERR_NOMEM, CLOSE_INTERNAL, "out of memory");
+}
+
+/* ---- Control frames (RFC 6455, 5.5) -------------------------------------------------------- */
+
+/* Codes that may stand in a close frame (RFC 6455, 7.4, and IANA's registry up to 1014). */
+static bool close_code_allowed(int code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+static int take_close(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst_cause *why)
+{
+    char reason[REASON_MAX + 1] = "";
+    int code = CLOSE_NONE;
+
+    if (n == 1)
+        return fail_protocol(ws, why, "a close frame of one byte (RFC 6455, 5.5.1)");
+    if (n >= 2) {
+        code = p[0] << 8 | p[1];
+        if (!close_code_allowed(code))
+            return fail_protocol(ws, why, "a close code that is not allowed (RFC 6455, 7.4)");
+        if (!wst__utf8_valid(p + 2, n - 2))
+            return fail_utf8(ws, why, "a close reason that is not UTF-8 (RFC 6455, 5.5.1)");
+        memcpy(reason, p + 2, n - 2);
+    }
+    ws->over = true;
+    ws->close_received = true;
+    /* The answer: the same code, unless it was we who began. */
+    if (!ws->closing && queue_close(ws, n ? code : 0, NULL, 0) != 0)
+        return fail_memory(ws, why);
+    (void)ws->cbs->closed(ws->arg, code, reason, n ? n - 2 : 0);
+    return STOP;
+}
+
+static int take_control(struct wst__ws *ws, unsigned opcode, const uint8_t *p, size_t n,
+                        struct wst_cause *why)
+{
+    if (opcode == OPCODE_CLOSE)
+        return take_close(ws, p, n, why);
+    if (opcode == OPCODE_PONG)
+        return ws->cbs->pong(ws->arg, p, n) ? GO_ON : STOP;
+    if (wst__outbox_pong(&ws->outbox, &ws->env, p, n) != 0)
+        return fail_memory(ws, why);
+    return GO_ON;
+}
+
+/* ---- Messages (RFC 6455, 5.4 and 5.6) ------------------------------------------------------ */
+
+static int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n)
+{
+    ws->received++;
+    ws->bytes_received += n;
+    return ws->cbs->message(ws->arg, (enum wst_message_type)type, p, n) ? GO_ON : STOP;
+}
+
+static const char not_utf8[] = "a text message that is not UTF-8 (RFC 6455, 8.1)";
+
+/* A message in one frame that lies whole in the input: handed out where it lies. */
+static int take_whole(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
+                      struct wst_cause *why)
+{
+    if (n > ws->max_message)
+        return fail_too_large(ws, why);
+    if (type == OPCODE_TEXT && !wst__utf8_valid(p, n))
+        return fail_utf8(ws, why, not_utf8);
+    return deliver(ws, type, p, n);
+}
+
+/*
+ * Makes room for |n| more bytes of the message under way.  It grows with what has arrived: to
+ * twice that, and never over |total|, where the message ends as far as it is announced.
+ */
+static int grow_body(struct wst__ws *ws, size_t n, size_t total)
+{
+    struct wst__block larger = {NULL, 0};
+    size_t need = ws->body_len + n;
+    size_t cap;
+    int rc;
+
+    if (need <= ws->body.cap)
+        return 0;
+    cap = 2 * ws->body.cap < total ? 2 * ws->body.cap : total;
+    rc = wst__pool_take(ws->env.pool, &larger, cap > need ? cap : need, total);
+    if (rc != 0)
+        return rc;
+    if (ws->body_len)
+        memcpy(larger.data, ws->body.data, ws->body_len);
+    wst__pool_give(ws->env.pool, &ws->body);
+    ws->body = larger;
+    return 0;
+}
+
+/* |n| bytes stand behind the body: they are part of it now.  Fails at the first bad byte. */
+static int extend_body(struct wst__ws *ws, size_t n, struct wst_cause *why)
+{
+    if (ws->type == OPCODE_TEXT) {
+        ws->utf8 = wst__utf8_feed(ws->utf8, ws->body.data + ws->body_len, n);
+        if (ws->utf8 == WST__UTF8_REJECT)
+            return fail_utf8(ws, why, not_utf8);
+    }
+    ws->body_len += n;
+    return GO_ON;
+}
+
+/* |left| bytes of the frame are still to come. */
+static int add_body(struct wst__ws *ws, const uint8_t *p, size_t n, size_t left,
+                    struct wst_cause *why)
+{
+    if (n == 0)
+        return GO_ON;
+    if (grow_body(ws, n, ws->body_len + n + left) != 0)
+        return fail_memory(ws, why);
+    memcpy(ws->body.data + ws->body_len, p, n);
+    return extend_body(ws, n, why);
+}
+
+/* The last frame of the message under way is complete. */
+static int end_message(struct wst__ws *ws, struct wst_cause *why)
+{
+    struct wst__block body = ws->body;
+    size_t n = ws->body_len;
+    unsigned type = ws->type;
+    int rc;
+
+    if (type == OPCODE_TEXT && ws->utf8 != WST__UTF8_ACCEPT)
+        return fail_utf8(ws, why, "a text message that ends inside a character (RFC 6455, 8.1)");
+    ws->body.data = NULL;
+    ws->body.cap = ws->body_len = 0;
+    ws->type = 0;
+    rc = deliver(ws, type, body.data, n);
+    wst__pool_give(ws->env.pool, &body);
+    return rc;
+}
+
+/* ---- Frames -------------------------------------------------------------------------------- */
+
+static bool is_control(unsigned opcode)
+{
+    return (opcode & 8) != 0;
+}
+
+/*
+ * Checks what wslay leaves to us: mask direction, reserved bits, opcodes, the order of fragments,
+ * and the size of the message before any memory is taken for it.
+ */
+static int check_header(struct wst__ws *ws, const struct wslay_frame_iocb *io,
+                        struct wst_cause *why)
+{
+    if (io->mask)
+        return fail_protocol(ws, why, "the server masked a frame (RFC 6455, 5.1)");
+    if (io->rsv)
+        return fail_protocol(ws, why, "a reserved bit is set (RFC 6455, 5.2)");
+    if (is_control(io->opcode))
+        return io->opcode <= OPCODE_PONG
+                   ? GO_ON
+                   : fail_protocol(ws, why, "a reserved control opcode (RFC 6455, 5.2)");
+    if (io->opcode > OPCODE_BINARY)
+        return fail_protocol(ws, why, "a reserved opcode (RFC 6455, 5.2)");
+    if (io->opcode == OPCODE_CONTINUATION && !ws->type)
+        return fail_protocol(ws, why, "a continuation of no message (RFC 6455, 5.4)");
+    if (io->opcode != OPCODE_CONTINUATION && ws->type)
+        return fail_protocol(ws, why, "a message inside another message (RFC 6455, 5.4)");
+    if (io->payload_length > ws->max_message - ws->body_len)
+        return fail_too_large(ws, why);
+    if (io->opcode != OPCODE_CONTINUATION) {
+        ws->type = io->opcode;
+        ws->utf8 = WST__UTF8_ACCEPT;
+    }
+    return GO_ON;
+}
+
+static int end_frame(struct wst__ws *ws, const struct wslay_frame_iocb *io, struct wst_cause *why)
+{
+    return io->fin ? end_message(ws, why) : GO_ON;
+}
+
+/* A frame that is whole in the input, but not a whole message by itself. */
+static int take_frame(struct wst__ws *ws, const struct wslay_frame_iocb *io, const uint8_t *p,
+                      struct wst_cause *why)
+{
+    size_t n = (size_t)io->payload_length;
+    int rc = check_header(ws, io, why);
+
+    if (rc == GO_ON && is_control(io->opcode))
+        return take_control(ws, io->opcode, p, n, why);
+    if (rc == GO_ON)
+        rc = add_body(ws, p, n, 0, why);
+    return rc == GO_ON ? end_frame(ws, io, why) : rc;
+}
+
+/* |n| bytes of the frame under way: the last ones when nothing is left afterwards. */
+static int take_part(struct wst__ws *ws, struct wst__frames *f, const uint8_t *p, size_t n,
+                     struct wst_cause *why)
+{
+    struct wslay_frame_iocb io = f->io;
+    size_t at = (size_t)f->got;
+    size_t left = (size_t)(f->length - f->got) - n;
+    int rc;
+
+    wst__frames_count(f, n);
+    if (is_control(io.opcode)) {
+        memcpy(f->control + at, p, n);
+        return left ? GO_ON : take_control(ws, io.opcode, f->control, at + n, why);
+    }
+    rc = add_body(ws, p, n, left, why);
+    return rc == GO_ON && !left ? end_frame(ws, &io, why) : rc;
+}
+
+/*
+ * A frame that goes on behind the input, or is too large for wslay's buffer.  A whole message of
+ * that kind is still handed out where it lies.
+ */
+static int begin_frame(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p,
+                       const uint8_t *end, struct wst_cause *why)
+{
+    struct wslay_frame_iocb io = f->io;
+    const uint8_t *payload = *p;
+    size_t have = (size_t)(end - *p);
+    int rc = check_header(ws, &io, why);
+
+    if (rc != GO_ON)
+        return rc;
+    if (have < io.payload_length) {
+        *p = end;
+        return take_part(ws, f, payload, have, why);
+    }
+    *p += io.payload_length;
+    if (is_control(io.opcode) || !io.fin || io.opcode == OPCODE_CONTINUATION)
+        return take_part(ws, f, payload, (size_t)io.payload_length, why);
+    wst__frames_count(f, (size_t)io.payload_length);
+    ws->type = 0;
+    return take_whole(ws, io.opcode, payload, (size_t)io.payload_length, why);
+}
+
+static int go_on_frame(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p,
+                       const uint8_t *end, struct wst_cause *why)
+{
+    const uint8_t *payload = *p;
+    uint64_t left = f->length - f->got;
+    size_t n = (size_t)(end - *p);
+
+    if (n > left)
+        n = (size_t)left;
+    *p += n;
+    return take_part(ws, f, payload, n, why);
+}
+
+/* One frame, or as much of one as there is. */
+static int step(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p, const uint8_t *end,
+                struct wst_cause *why)
+{
+    const struct wslay_frame_iocb *io = &f->io;
+    const uint8_t *payload;
+    bool whole;
+    int rc;
+
+    if (f->got != f->length)
+        return go_on_frame(ws, f, p, end, why);
+    rc = wst__frames_next(f, p, end, &whole);
+    if (rc == 0) {
+        *p = end;
+        return GO_ON;
+    }
+    if (rc < 0)
+        return fail_protocol(ws, why,
+                             "a frame header that is not allowed: a control frame over 125 bytes "
+                             "or in fragments, or a length not in its shortest form "
+                             "(RFC 6455, 5.2 and 5.5)");
+    if (!whole)
+        return begin_frame(ws, f, p, end, why);
+    payload = *p;
+    *p += io->payload_length;
+    if (io->fin && !io->rsv && !ws->type &&
+        (io->opcode == OPCODE_TEXT || io->opcode == OPCODE_BINARY))
+        return take_whole(ws, io->opcode, payload, (size_t)io->payload_length, why);
+    return take_frame(ws, io, payload, why);
+}
+
+/* The parser goes back to the pool when no frame is under way. */
+static void put_frames(struct wst__ws *ws, struct wst__frames *f, int rc)
+{
+    ws->frames = NULL;
+    if (ws->over || rc < 0 || !wst__frames_rewind(f))
+        wst__frames_free(f);
+    else if (wst__frames_busy(f))
+        ws->frames = f;
+    else
+        wst__pool_give_frames(ws->env.pool, f);
+}
+
+int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *used,
+                 struct wst_cause *why)
+{
+    const uint8_t *p = bytes;
+    const uint8_t *end;
+    struct wst__frames *f;
+    int rc = GO_ON;
+
+    *used = n;
+    if (ws->over || n == 0)
+        return 0;
+    end = bytes + n;
+    f = ws->frames ? ws->frames : wst__pool_take_frames(ws->env.pool);
+    if (!f)
+        return fail_memory(ws, why);
+    while (rc == GO_ON && p < end)
+        rc = step(ws, f, &p, end, why);
+    put_frames(ws, f, rc);
+    if (!ws->close_received)
+        *used = (size_t)(p - bytes);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- Large messages, straight into their place --------------------------------------------- */
+
+uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room)
+{
+    const struct wst__frames *f = ws->frames;
+    uint64_t left = f ? f->length - f->got : 0;
+
+    if (left < PLACE_MIN || grow_body(ws, PLACE_MIN, ws->body_len + (size_t)left) != 0)
+        return NULL;
+    *room = ws->body.cap - ws->body_len;
+    if (*room > left)
+        *room = (size_t)left;
+    return ws->body.data + ws->body_len;
+}
+
+int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why)
+{
+    struct wst__frames *f = ws->frames;
+    int rc;
+
+    wst__frames_count(f, n);
+    rc = extend_body(ws, n, why);
+    if (rc == GO_ON && f->got == f->length)
+        rc = end_frame(ws, &f->io, why);
+    put_frames(ws, f, rc);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- Sending ------------------------------------------------------------------------------- */
+
+/* The queue rose: when it falls again, |drained| tells. */
+static void note_level(struct wst__ws *ws)
+{
+    if (wst__outbox_bytes(&ws->outbox) > ws->low_water)
+        ws->above_low_water = true;
+}
+
+int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                 void *ref)
+{
+    int rc;
+
+    if (type != WST_TEXT && type != WST_BINARY)
+        return WST_ERR_INVALID;
+    if (ws->closing || ws->over)
+        return WST_ERR_NOT_OPEN;
+    if (type == WST_TEXT && !wst__utf8_valid(data, n))
+        return WST_ERR_BAD_UTF8;
+    rc = wst__outbox_data(&ws->outbox, &ws->env, (uint8_t)(FIN | type), data, n, ref, n);
+    note_level(ws);
+    return rc;
+}
+
+int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n)
+{
+    int rc;
+
+    if (n > WST__CONTROL_MAX)
+        return WST_ERR_INVALID;
+    if (ws->closing || ws->over)
+        return WST_ERR_NOT_OPEN;
+    rc = wst__outbox_ping(&ws->outbox, &ws->env, payload, n);
+    note_level(ws);
+    return rc;
+}
+
+int wst__ws_close(struct wst__ws *ws, int code, const char *reason, size_t n)
+{
+    if (code == 0 ? n != 0 : !close_code_allowed(code) || n > REASON_MAX)
+        return WST_ERR_INVALID;
+    if (n && !wst__utf8_valid((const uint8_t *)reason, n))
+        return WST_ERR_INVALID;
+    if (ws->closing || ws->over)
+        return WST_ERR_NOT_OPEN;
+    return queue_close(ws, code, reason, n);
+}
+
+size_t wst__ws_output(struct wst__ws *ws, struct iovec *iov, size_t max)
+{
+    return wst__outbox_show(&ws->outbox, iov, max);
+}
+
+static void count_sent(void *arg, void *ref, size_t n)
+{
+    struct wst__ws *ws = arg;
+
+    ws->sent++;
+    ws->bytes_sent += n;
+    ws->cbs->sent(ws->arg, ref, n);
+}
+
+void wst__ws_sent(struct wst__ws *ws, size_t n)
+{
+    wst__outbox_taken(&ws->outbox, &ws->env, n, count_sent, ws);
+    if (ws->above_low_water && wst__outbox_bytes(&ws->outbox) <= ws->low_water) {
+        ws->above_low_water = false;
+        ws->cbs->drained(ws->arg);
+    }
+}
+
+/* ---- Inspect ------------------------------------------------------------------------------- */
+
+size_t wst__ws_buffered(const struct wst__ws *ws)
+{
+    return wst__outbox_bytes(&ws->outbox);
+}
+
+bool wst__ws_ping_left(const struct wst__ws *ws)
+{
+    return ws->outbox.pings == 0;
+}
+
+bool wst__ws_close_sent(const struct wst__ws *ws)
+{
+    return wst__outbox_closed(&ws->outbox);
+}
+
+bool wst__ws_close_received(const struct wst__ws *ws)
+{
+    return ws->close_received;
+}
+
+void wst__ws_counts(const struct wst__ws *ws, struct wst__ws_counts *c)
+{
+    c->received = ws->received;
+    c->bytes_received = ws->bytes_received;
+    c->sent = ws->sent;
+    c->bytes_sent = ws->bytes_sent;
+    wst__outbox_count(&ws->outbox, &c->queued, &c->bytes_queued);
+}

@@ -1,0 +1,91 @@
+/*
+ * The send queue of one WebSocket: finished frames, in the order in which they leave.
+ *
+ * Data frames and, behind all of them, the close frame lie in one block, ready to be written; at
+ * the block's other end, growing towards them, lies a mark for each frame: who asked for it and
+ * where it ends.  Pings and pongs lie in a buffer of their own and go out at the next frame
+ * boundary, ahead of data that has not begun to leave (RFC 6455, 5.4 and 5.5).
+ *
+ * The ceiling counts marks, too.  When everything has left, the memory goes back to the pool.
+ */
+#ifndef WST_WIRE_OUTBOX_H
+#define WST_WIRE_OUTBOX_H
+
+#include "wire/pool.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum {
+    WST__OUTBOX_CONTROL = 256 << 10, /* Pongs to every ping of a full input buffer fit. */
+    WST__OUTBOX_PINGS = 64,          /* Pings that wait to leave. */
+};
+
+struct wst__outbox {
+    struct wst__block block;
+    size_t head, tail;   /* The frames in it that have not left. */
+    size_t begun;        /* So much of the first one has left. */
+    uint32_t marks_gone; /* Marks that stand unused at the block's end, */
+    uint32_t marks;      /* and the live ones before them. */
+    uint8_t *control;    /* NULL when there are none. */
+    uint32_t control_cap;
+    uint32_t control_head, control_tail;
+    uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
+    uint32_t shown_control; /* How much of |control| was handed out last. */
+    size_t shown;           /* Bytes handed out last, */
+    bool is_shown;          /* and not yet accounted for. */
+    bool blocked;           /* What was handed out last was not wholly taken. */
+    bool closing;           /* The last mark is the close frame's. */
+    uint8_t control_opcode; /* Of the frame that has begun to leave. */
+    uint8_t pings;          /* That have not left. */
+};
+
+/* What an outbox needs of its owner. */
+struct wst__outbox_env {
+    struct wst__ws_pool *pool;
+    size_t max; /* Bytes of frames and marks. */
+    void (*random)(void *arg, void *p, size_t n);
+    void *random_arg;
+};
+
+/*
+ * Adds a data frame: |first| is its first byte (FIN, RSV, opcode).  |size| is what is told about
+ * the message at its end: the application's bytes.  QUEUE_FULL, TOO_LARGE, NOMEM.
+ */
+int wst__outbox_data(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
+                     const void *data, size_t n, void *ref, size_t size);
+/* Adds the close frame, behind everything and whatever the ceiling.  NOMEM. */
+int wst__outbox_close(struct wst__outbox *o, const struct wst__outbox_env *env,
+                      const uint8_t *payload, size_t n);
+/* Adds a ping.  QUEUE_FULL, NOMEM. */
+int wst__outbox_ping(struct wst__outbox *o, const struct wst__outbox_env *env,
+                     const uint8_t *payload, size_t n);
+/* Adds a pong; once output is blocked it replaces the one that waits.  NOMEM. */
+int wst__outbox_pong(struct wst__outbox *o, const struct wst__outbox_env *env,
+                     const uint8_t *payload, size_t n);
+
+/* The bytes to send next, as wst__ws_output(). */
+size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max);
+/* So many of them were taken.  |sent| is told of each message that has wholly left; it may add. */
+void wst__outbox_taken(struct wst__outbox *o, const struct wst__outbox_env *env, size_t n,
+                       void (*sent)(void *arg, void *ref, size_t n), void *arg);
+/* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
+void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
+                      void (*unsent)(void *arg, void *ref, size_t n), void *arg);
+
+/* Bytes of frames that have not left. */
+static inline size_t wst__outbox_bytes(const struct wst__outbox *o)
+{
+    return o->tail - o->head + o->control_tail - o->control_head;
+}
+/* Messages that have not wholly left, and their bytes. */
+void wst__outbox_count(const struct wst__outbox *o, uint64_t *messages, uint64_t *bytes);
+/* The close frame was added and has wholly left. */
+static inline bool wst__outbox_closed(const struct wst__outbox *o)
+{
+    return o->closing && o->marks == 0;
+}
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * What the connections of one loop lend each other, so that a connection at rest owns nothing:
+ * blocks of memory (a message that is still incomplete, a send queue that is not empty), frame
+ * parsers (a frame that is still incomplete), and masking keys.
+ */
+#ifndef WST_WIRE_POOL_H
+#define WST_WIRE_POOL_H
+
+#include "wire/frames.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    WST__POOL_FRAMES = 4,          /* Parsers kept for the next one: 4.3 KiB each. */
+    WST__POOL_BLOCKS = 4,          /* Blocks kept, */
+    WST__POOL_BYTES = 4 << 20,     /* and how many bytes these may have together. */
+    WST__POOL_BLOCK_MIN = 4 << 10, /* No block is smaller. */
+    WST__POOL_ALIGN = 64,          /* Their sizes are multiples of it. */
+    WST__POOL_KEY_BYTES = 256,     /* Random bytes taken at once: 64 masking keys. */
+};
+
+struct wst__block {
+    uint8_t *data; /* NULL: no block. */
+    size_t cap;
+};
+
+struct wst__ws_pool {
+    struct wst__frames *frames[WST__POOL_FRAMES];
+    size_t frames_count;
+    struct wst__block blocks[WST__POOL_BLOCKS];
+    size_t blocks_count;
+    size_t blocks_bytes;
+    size_t keys_left;
+    uint8_t keys[WST__POOL_KEY_BYTES];
+};
+
+/* A parser at a frame boundary; NULL when out of memory. */
+static inline struct wst__frames *wst__pool_take_frames(struct wst__ws_pool *pool)
+{
+    if (pool->frames_count)
+        return pool->frames[--pool->frames_count];
+    return wst__frames_new();
+}
+/* Gives it back; it must be at a frame boundary. */
+static inline void wst__pool_give_frames(struct wst__ws_pool *pool, struct wst__frames *f)
+{
+    if (pool->frames_count < WST__POOL_FRAMES)
+        pool->frames[pool->frames_count++] = f;
+    else
+        wst__frames_free(f);
+}
+
+/*
+ * Gives |b|, which is empty, a block of |least| bytes or more: one of |want| bytes or more when
+ * one lies ready, so that a message whose length is announced need not grow, but never new memory
+ * for what is only announced.  NOMEM.
+ */
+int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want);
+/* Takes the block back; |b| is empty afterwards.  An empty one does nothing. */
+void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *b);
+
+/* A masking key that nobody has seen (RFC 6455, 5.3 and 10.3). */
+static inline void wst__pool_key(struct wst__ws_pool *pool, uint8_t key[4],
+                                 void (*random)(void *arg, void *p, size_t n), void *arg)
+{
+    if (pool->keys_left < 4) {
+        random(arg, pool->keys, sizeof pool->keys);
+        pool->keys_left = sizeof pool->keys;
+    }
+    pool->keys_left -= 4;
+    memcpy(key, pool->keys + pool->keys_left, 4);
+}
+
+#endif
