@@ -5,16 +5,17 @@
 #include <string.h>
 
 #define COLUMN 34 /* Where the texts begin. */
-#define WIDTH  96 /* Where they are broken. */
+#define WIDTH  79 /* Where they are broken. */
 
 static const char head[] =
     "Usage: wsticket connect URL [options]\n"
     "\n"
-    "Keeps one authenticated WebSocket open: a JWT, a fresh one-time ticket and the WebSocket, on\n"
-    "every attempt.  Lines of stdin are sent, received messages are printed on stdout, the rest\n"
-    "is told on stderr.\n"
+    "Keeps one authenticated WebSocket open: a JWT, a fresh one-time ticket and the\n"
+    "WebSocket, on every attempt.  Lines of stdin are sent, received messages are\n"
+    "printed on stdout, the rest is told on stderr.\n"
     "\n"
-    "URL is https://HOST[/prefix] or wss://HOST/path; for loopback also http:// and ws://.\n";
+    "URL is https://HOST[/prefix] or wss://HOST/path; for loopback also http:// and\n"
+    "ws://.\n";
 
 static const char tail[] =
     "\n"
@@ -24,10 +25,12 @@ static const char tail[] =
     "  https_proxy, all_proxy, http_proxy, no_proxy\n"
     "\n"
     "Exit status:\n"
-    "  0  it was open and ended as asked (end of stdin, Ctrl-C, --once and closed 1000 or 1001)\n"
+    "  0  it was open and ended as asked (end of stdin, Ctrl-C; with --once: closed\n"
+    "     with 1000 or 1001)\n"
     "  1  wrong usage, or this machine could not do its part\n"
     "  2  refused: not allowed in, or a certificate or key could not be loaded\n"
-    "  3  never came to that: attempts used up, --once failed, interrupted before it was open\n"
+    "  3  never came to that: attempts used up, --once failed, interrupted before it\n"
+    "     was open\n"
     "  4  the server's certificate was not accepted (--once, or attempts used up)\n";
 
 /* Prints |text| from COLUMN on, broken between words; |at| is where the cursor stands. */

@@ -90,7 +90,7 @@ static bool set_time(const struct option *o, const char *value, uint64_t *to)
 {
     if (value_time(value, to))
         return true;
-    usage_error("--%s: \"%s\" is not a time; write 250, 250ms, 10s, 2m or 1h, at most a year",
+    usage_error("--%s: \"%s\" is not a time; write 250, 250ms, 10s, 2m or 1h, at most a week",
                 o->name, value);
     return false;
 }
@@ -413,12 +413,30 @@ void settings_fini(struct settings *s)
     bytes_free(&s->codes);
 }
 
-const char *options_name_of_field(const char *text)
+/* The option that sets the field whose name is the |n| bytes at |word|. */
+static const struct option *find_field(const char *word, size_t n)
 {
-    for (const struct option *o = options_table; o->help; o++) {
-        size_t n = o->field ? strlen(o->field) : 0;
-        if (n && strncmp(text, o->field, n) == 0 && (text[n] == ':' || text[n] == ' '))
-            return o->name;
-    }
+    for (const struct option *o = options_table; o->help; o++)
+        if (o->field && strlen(o->field) == n && strncmp(o->field, word, n) == 0)
+            return o;
     return NULL;
+}
+
+void options_translate(const char *text, struct bytes *to)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+    for (const char *p = text; *p;) {
+        size_t n = strspn(p, letters);
+        /* Inside a sentence, "token" and "proxy" are words; "cap_ms" is none. */
+        bool name = p == text || memchr(p, '_', n);
+        const struct option *o = n && name ? find_field(p, n) : NULL;
+        if (o) {
+            bytes_add(to, "--", 2);
+            bytes_add(to, o->name, strlen(o->name));
+        } else {
+            bytes_add(to, p, n ? n : 1);
+        }
+        p += n ? n : 1;
+    }
+    bytes_add(to, "", 1);
 }

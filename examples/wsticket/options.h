@@ -69,8 +69,11 @@ bool settings_parse(struct settings *s, int argc, char **argv);
 void settings_wipe(struct settings *s);
 void settings_fini(struct settings *s);
 
-/* The name of the option that sets the field which |text| begins with; NULL: none. */
-const char *options_name_of_field(const char *text);
+/*
+ * The library's texts name fields of its configuration; the user knows options.  Adds |text| with
+ * the one replaced by the other, and a terminating zero.
+ */
+void options_translate(const char *text, struct bytes *to);
 /* Prints the help on stdout. */
 void options_help(void);
 /* Says on stderr what is wrong with the command line, and where to read on. */

@@ -449,15 +449,12 @@ static void prepare(struct session *s, struct settings *set)
     connect_callbacks(s, c);
 }
 
-/* The library names the field; the user knows the option. */
 static void say_refused(int err, const struct wst_cause *why)
 {
-    const char *text = why->text[0] ? why->text : wst_strerror(err);
-    const char *option = options_name_of_field(text);
-    if (option)
-        usage_error("--%s: %s", option, text);
-    else
-        usage_error("%s", text);
+    struct bytes text = {0};
+    options_translate(why->text[0] ? why->text : wst_strerror(err), &text);
+    usage_error("%s", text.data);
+    bytes_free(&text);
 }
 
 /* Makes the client and starts it; false after it has said why not. */

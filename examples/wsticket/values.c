@@ -49,8 +49,8 @@ bool value_time(const char *text, uint64_t *ms)
 {
     static const struct unit units[] = {{"", 1},      {"ms", 1},      {"s", 1000},
                                         {"m", 60000}, {"h", 3600000}, {NULL, 0}};
-    const uint64_t year = UINT64_C(365) * 24 * 3600000;
-    return with_unit(text, units, year, ms);
+    const uint64_t week = UINT64_C(7) * 24 * 3600000; /* The library's limit too. */
+    return with_unit(text, units, week, ms);
 }
 
 bool value_size(const char *text, size_t *bytes)
