@@ -1,0 +1,61 @@
+/* wsticket: connects by hand to a server that authenticates WebSockets with one-time tickets. */
+#include "session.h"
+
+#include <cjson/cJSON.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+/*
+ * A descriptor 0, 1 or 2 that was closed by whoever started us would be given to the first socket,
+ * and that would then receive our messages.
+ */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+            _exit(STATUS_USAGE);
+}
+
+static void print_version(void)
+{
+    printf("wsticket %s (libwsticket %s, libuv %s, cJSON %s)\n", WST_VERSION_STRING, wst_version(),
+           uv_version_string(), cJSON_Version());
+}
+
+static void warn(const struct settings *s)
+{
+    if (s->config.insecure)
+        fputs("wsticket: warning: --insecure: the server is not verified; anybody on the way can "
+              "read and change everything, the token included\n",
+              stderr);
+    if (s->compress)
+        fputs("wsticket: warning: --compress: this version of the library offers no compression; "
+              "going on without\n",
+              stderr);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    enum status status = STATUS_USAGE;
+    hold_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* A reader that goes away is told by EPIPE. */
+    settings_init(&settings);
+    if (settings_parse(&settings, argc, argv)) {
+        status = STATUS_OK;
+        if (settings.help)
+            options_help();
+        else if (settings.version)
+            print_version();
+        else {
+            warn(&settings);
+            status = session_run(&settings);
+        }
+    }
+    settings_fini(&settings);
+    return (int)status;
+}

@@ -1,0 +1,502 @@
+/*
+ * One client from its start to its end.
+ *
+ * The library's callbacks are shown by the view; what they mean to this program is decided here:
+ * when stdin is read, when receiving pauses, when the program ends and how.
+ *
+ * It ends through one door: wst_client_close(), whose callback gives every handle back; then the
+ * loop runs dry.  The ways to that door: the library's terminal event (stopped or failed), and a
+ * signal before the WebSocket is open, or a second one.
+ */
+#include "session.h"
+
+#include "input.h"
+#include "view.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Receiving pauses when so much waits for stdout, and goes on when so little does. */
+#define STDOUT_HIGH (256 * 1024)
+#define STDOUT_LOW  (64 * 1024)
+
+/* The framing that a message can need beside its payload: 2 + 8 + 4 bytes (RFC 6455, 5.2). */
+#define FRAMING 14
+
+/*
+ * How long the first Ctrl-C may take.  The library's own deadline for the close handshake is 5 s;
+ * it goes first, so that its event is still shown.
+ */
+#define FAREWELL_MS 5100
+
+struct session {
+    /* What the user asked for, without the secrets. */
+    bool once, echo, timing, close_on_eof;
+    enum wst_message_type send_as;
+    size_t low_water;
+
+    uv_loop_t loop;
+    struct wst_client *client;
+    const struct view *view;
+    void *shown;
+    struct output out, err;
+    struct input input;
+    uv_signal_t interrupt, terminate;
+    uv_timer_t farewell;
+
+    bool open, ever_open;
+    bool asked;     /* The end was asked for: by stdin, a signal, or the reader of stdout. */
+    bool hurry;     /* Nothing is waited for any more. */
+    bool local;     /* This machine could not do its part. */
+    bool timed;     /* The timing of this connection was shown. */
+    bool gone;      /* The client is. */
+    bool echo_full; /* Reasons to pause receiving. */
+    bool stdout_full;
+    bool paused;
+    int close_code;        /* Of the last connection. */
+    struct wst_cause last; /* The last failure. */
+    enum wst_state end_state;
+    struct wst_error_info end_info;
+};
+
+static void note(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct session *s, const char *format, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    s->view->note(s->shown, text);
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+static enum status result(const struct session *s)
+{
+    if (s->local)
+        return STATUS_USAGE;
+    if (s->asked)
+        return s->ever_open ? STATUS_OK : STATUS_NEVER;
+    if (s->once && s->ever_open && (s->close_code == 1000 || s->close_code == 1001))
+        return STATUS_OK;
+    if (s->last.code == WST_ERR_TLS_VERIFY)
+        return STATUS_TLS;
+    switch (s->last.cls) {
+    case WST_CLASS_TOKEN:
+    case WST_CLASS_TICKET:
+    case WST_CLASS_AUTH:
+    case WST_CLASS_REFUSED:
+        return STATUS_REFUSED;
+    default:
+        return STATUS_NEVER;
+    }
+}
+
+static bool output_is_pending(const struct session *s)
+{
+    return output_pending(&s->out) > 0 || output_pending(&s->err) > 0;
+}
+
+/*
+ * Leaves without waiting for a reader of stdout that may never come: exit() would join libuv's
+ * threads, one of which may be blocked in its write.
+ */
+static void leave_at_once(const struct session *s)
+{
+    _exit((int)result(s));
+}
+
+/* The client is gone: gives everything back, so that the loop runs dry when stdout is written. */
+static void client_gone(struct wst_client *client, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->gone = true;
+    s->client = NULL;
+    s->view->ended(s->shown, s->end_state, &s->end_info, (int)result(s));
+    s->view->close(s->shown);
+    input_close(&s->input);
+    if (s->hurry && output_is_pending(s))
+        leave_at_once(s);
+    /* From here on a signal has its ordinary effect again. */
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->terminate, NULL);
+    /* The farewell's deadline holds for what is left to be written, but is no reason to stay. */
+    uv_unref((uv_handle_t *)&s->farewell);
+}
+
+static void end_client(struct session *s)
+{
+    if (s->client)
+        wst_client_close(s->client, client_gone, s);
+}
+
+static void farewell_over(uv_timer_t *timer)
+{
+    struct session *s = timer->data;
+    s->hurry = true;
+    if (s->gone)
+        leave_at_once(s);
+    end_client(s);
+}
+
+/* Ends in good order when it is open, else at once. */
+static void end_as_asked(struct session *s)
+{
+    s->asked = true;
+    if (!s->client)
+        return;
+    if (s->open)
+        wst_client_stop(s->client); /* Refused when it is under way already. */
+    else
+        end_client(s);
+}
+
+static void signaled(uv_signal_t *handle, int number)
+{
+    (void)number;
+    struct session *s = handle->data;
+    bool again = uv_is_active((uv_handle_t *)&s->farewell);
+    if (again || !s->open) {
+        s->asked = true;
+        s->hurry = true;
+        end_client(s);
+        return;
+    }
+    uv_timer_start(&s->farewell, farewell_over, FAREWELL_MS, 0);
+    end_as_asked(s);
+}
+
+/* ---- Receiving pauses ---------------------------------------------------------------------- */
+
+static void update_pause(struct session *s)
+{
+    bool want = s->echo_full || s->stdout_full;
+    if (!s->client || want == s->paused)
+        return;
+    s->paused = want;
+    if (want)
+        wst_client_pause(s->client);
+    else
+        wst_client_resume(s->client);
+}
+
+/* stdout took something, or broke. */
+static void stdout_changed(void *arg)
+{
+    struct session *s = arg;
+    if (s->out.error && !s->asked) {
+        /* The reader has had enough, as in "| head": that is no failure. */
+        if (s->out.error != EPIPE) {
+            note(s, "cannot write to stdout: %s", strerror(s->out.error));
+            s->local = true;
+        }
+        end_as_asked(s);
+    }
+    if (output_pending(&s->out) <= STDOUT_LOW)
+        s->stdout_full = false;
+    update_pause(s);
+}
+
+/* ---- stdin --------------------------------------------------------------------------------- */
+
+static bool send_line(void *arg, const char *line, size_t len, size_t number)
+{
+    struct session *s = arg;
+    int err = wst_client_send(s->client, s->send_as, line, len, NULL);
+    if (err == WST_ERR_NOT_OPEN || err == WST_ERR_CLOSING || err == WST_ERR_QUEUE_FULL)
+        return false;
+    if (err)
+        note(s, "Line %zu of stdin was not sent: %s", number, wst_strerror(err));
+    if (wst_client_buffered(s->client) > s->low_water)
+        input_pause(&s->input); /* on_drained() goes on. */
+    return true;
+}
+
+static void line_too_long(void *arg, size_t number)
+{
+    struct session *s = arg;
+    note(s, "Line %zu of stdin was not sent: longer than %zu bytes (--max-queue)", number,
+         s->input.limit);
+}
+
+static void input_ended(void *arg, int err)
+{
+    struct session *s = arg;
+    if (err)
+        note(s, "stdin cannot be read: %s", uv_strerror(err));
+    if (s->close_on_eof)
+        end_as_asked(s);
+}
+
+static const struct input_cbs input_cbs = {
+    .line = send_line, .too_long = line_too_long, .end = input_ended};
+
+/* ---- The library's callbacks --------------------------------------------------------------- */
+
+static void on_state(struct wst_client *client, enum wst_state from, enum wst_state to, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->view->state(s->shown, from, to);
+}
+
+static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->view->attempt(s->shown, attempt);
+}
+
+static void on_progress(struct wst_client *client, enum wst_progress progress, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->view->progress(s->shown, progress);
+}
+
+/* Once for each attempt: after its first pong, or when it ended without one. */
+static void show_timing(struct session *s)
+{
+    struct wst_timing timing = {.size = sizeof(timing)};
+    if (!s->timing || s->timed || wst_client_timing(s->client, &timing) != 0)
+        return;
+    s->timed = true;
+    s->view->timing(s->shown, &timing);
+}
+
+static void on_attempt_failed(struct wst_client *client, const struct wst_error_info *info,
+                              void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->last = info->cause;
+    s->timed = false;
+    show_timing(s);
+    s->view->attempt_failed(s->shown, info);
+}
+
+static void on_open(struct wst_client *client, const char *subprotocol, void *arg)
+{
+    struct session *s = arg;
+    s->open = s->ever_open = true;
+    s->timed = false;
+    s->view->open(s->shown, subprotocol);
+    if (s->timing)
+        wst_client_ping(client);
+    input_go(&s->input);
+}
+
+static void send_echo(struct session *s, enum wst_message_type type, const void *data, size_t len)
+{
+    int err = wst_client_send(s->client, type, data, len, NULL);
+    if (err && err != WST_ERR_NOT_OPEN)
+        note(s, "Not echoed: %s", wst_strerror(err));
+    s->echo_full = wst_client_buffered(s->client) > s->low_water;
+}
+
+static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
+                       size_t len, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->view->message(s->shown, type, data, len);
+    if (s->echo)
+        send_echo(s, type, data, len);
+    if (output_pending(&s->out) > STDOUT_HIGH)
+        s->stdout_full = true;
+    update_pause(s);
+}
+
+static void on_drained(struct wst_client *client, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->echo_full = false;
+    update_pause(s);
+    if (s->open)
+        input_go(&s->input);
+}
+
+static void on_closed(struct wst_client *client, const struct wst_close_info *info, void *arg)
+{
+    struct session *s = arg;
+    struct wst_close_info shown = *info;
+    s->open = false;
+    s->close_code = info->code;
+    s->last = info->info.cause;
+    input_pause(&s->input);
+    s->echo_full = false; /* What was queued is gone. */
+    update_pause(s);
+    show_timing(s);
+    if (s->once) {
+        shown.info.next_delay_ms = WST_NO_DELAY;
+        wst_client_stop(client); /* Refused when it is FAILED already. */
+    }
+    s->view->closed(s->shown, &shown);
+}
+
+static void on_pong(struct wst_client *client, uint64_t rtt_us, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->view->pong(s->shown, rtt_us);
+    show_timing(s);
+}
+
+static void on_ended(struct wst_client *client, enum wst_state state,
+                     const struct wst_error_info *info, void *arg)
+{
+    (void)client;
+    struct session *s = arg;
+    s->end_state = state;
+    s->end_info = *info;
+    if (s->last.code == 0)
+        s->last = info->cause;
+    end_client(s);
+}
+
+static void on_log(enum wst_log_level level, const char *text, void *arg)
+{
+    struct session *s = arg;
+    s->view->log(s->shown, level, text);
+}
+
+/* ---- The beginning ------------------------------------------------------------------------- */
+
+/*
+ * Room for an echo: a message of the largest size must fit behind what may wait already.  A queue
+ * of another size was asked for by the user and stays.
+ */
+static void fit_queue(struct wst_config *c, bool echo)
+{
+    struct wst_config defaults;
+    wst_config_init(&defaults);
+    if (c->queue_low_water > c->max_queue_bytes / 2)
+        c->queue_low_water = c->max_queue_bytes / 2;
+    if (echo && c->max_queue_bytes == defaults.max_queue_bytes)
+        c->max_queue_bytes += c->queue_low_water + FRAMING;
+}
+
+static void connect_callbacks(struct session *s, struct wst_config *c)
+{
+    c->uv_loop = &s->loop;
+    c->arg = s;
+    c->on_state = on_state;
+    c->on_attempt = on_attempt;
+    c->on_progress = on_progress;
+    c->on_attempt_failed = on_attempt_failed;
+    c->on_open = on_open;
+    c->on_message = on_message;
+    c->on_closed = on_closed;
+    c->on_ended = on_ended;
+    c->on_pong = on_pong;
+    c->on_drained = on_drained;
+    c->log_cb = on_log;
+}
+
+static void make_view(struct session *s, const struct settings *set)
+{
+    const struct wst_config *c = &set->config;
+    struct view_options options = {.loop = &s->loop,
+                                   .out = &s->out,
+                                   .err = &s->err,
+                                   .ticket_life_ms = c->ticket_life_ms,
+                                   .has_ticket = c->ticket_step != WST_STEP_MODE_OMIT,
+                                   .raw_binary = set->binary,
+                                   .quiet = set->quiet,
+                                   .verbose = set->verbose};
+    s->view = set->json ? &view_json : &view_console;
+    s->shown = s->view->make(&options);
+}
+
+static void watch_signals(struct session *s)
+{
+    uv_signal_init(&s->loop, &s->interrupt);
+    uv_signal_init(&s->loop, &s->terminate);
+    s->interrupt.data = s->terminate.data = s;
+    uv_signal_start(&s->interrupt, signaled, SIGINT);
+    uv_signal_start(&s->terminate, signaled, SIGTERM);
+}
+
+static void prepare(struct session *s, struct settings *set)
+{
+    struct wst_config *c = &set->config;
+    fit_queue(c, set->echo);
+    s->once = set->once;
+    s->echo = set->echo;
+    s->timing = set->timing;
+    s->close_on_eof = set->close_on_eof;
+    s->send_as = set->binary ? WST_BINARY : WST_TEXT;
+    s->low_water = c->queue_low_water;
+    s->end_info.next_delay_ms = WST_NO_DELAY;
+    s->end_info.cause.code = WST_ERR_CANCELED;
+    output_init(&s->out, &s->loop, STDOUT_FILENO, stdout_changed, s);
+    output_init(&s->err, &s->loop, STDERR_FILENO, NULL, NULL);
+    /* A longer line could never be queued behind what may wait already. */
+    size_t taken = s->low_water + FRAMING;
+    input_init(&s->input, &s->loop, &input_cbs, s,
+               c->max_queue_bytes > taken ? c->max_queue_bytes - taken : 0);
+    uv_timer_init(&s->loop, &s->farewell);
+    s->farewell.data = s;
+    make_view(s, set);
+    watch_signals(s);
+    connect_callbacks(s, c);
+}
+
+static void say_refused(int err, const struct wst_cause *why)
+{
+    struct bytes text = {0};
+    options_translate(why->text[0] ? why->text : wst_strerror(err), &text);
+    usage_error("%s", text.data);
+    bytes_free(&text);
+}
+
+/* Makes the client and starts it; false after it has said why not. */
+static bool begin(struct session *s, struct settings *set)
+{
+    struct wst_cause why = {0};
+    int err = wst_client_new(&s->client, &set->config, &why);
+    settings_wipe(set);
+    if (err == 0)
+        err = wst_client_start(s->client);
+    if (err)
+        say_refused(err, &why);
+    return err == 0;
+}
+
+static void finish(struct session *s)
+{
+    uv_close((uv_handle_t *)&s->farewell, NULL);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    s->view->release(s->shown);
+    output_fini(&s->out);
+    output_fini(&s->err);
+    input_fini(&s->input);
+    uv_loop_close(&s->loop);
+}
+
+enum status session_run(struct settings *settings)
+{
+    struct session s = {.client = NULL};
+    if (uv_loop_init(&s.loop) != 0) {
+        fputs("wsticket: cannot make an event loop\n", stderr);
+        return STATUS_USAGE;
+    }
+    prepare(&s, settings);
+    if (!begin(&s, settings)) {
+        s.local = true;
+        if (s.client)
+            end_client(&s);
+        else
+            client_gone(NULL, &s);
+    }
+    uv_run(&s.loop, UV_RUN_DEFAULT);
+    finish(&s);
+    return result(&s);
+}

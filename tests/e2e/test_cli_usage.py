@@ -1,0 +1,249 @@
+"""The command line of wsticket: options, help, man page, wrong usage.  Needs no server."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from cli import TOP, run
+
+pytestmark = pytest.mark.quick
+
+HEADER = os.path.join(TOP, "include", "wsticket", "wsticket.h.in")
+TABLE = os.path.join(TOP, "examples", "wsticket", "options_table.c")
+MAN = os.path.join(TOP, "examples", "wsticket", "wsticket.1")
+
+# Fields that make no sense on a command line, and the lengths of lists.
+NO_OPTION = re.compile(r"size|loop|uv_loop|arg|on_\w+|store_\w+|\w+_cb|\w+_count")
+# Options whose name is not the field's with dashes and without its unit.
+OTHER_NAMES = {"token_step": "no-token", "ticket_step": "no-ticket", "headers": "header",
+               "subprotocols": "subprotocol", "parallel_dial": "no-parallel-dial"}
+
+
+def read(path):
+    with open(path, encoding="utf-8") as text:
+        return text.read()
+
+
+def header_fields():
+    body = re.search(r"struct wst_config \{(.*?)\n\};", read(HEADER), re.S).group(1)
+    body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+    return re.findall(r"(\w+)\s*;", body)
+
+
+def table_fields():
+    """Field to option, as the table has them."""
+    return dict(reversed(row) for row in
+                re.findall(r'"([\w-]+)",[^{}]*?FIELD\((\w+)\)', read(TABLE)))
+
+
+def help_options():
+    """(letter, name, argument, text) of each option that --help names."""
+    lines = run("--help").stdout.split("\n")
+    options = []
+    for line in lines:
+        first = re.match(r"  (?:-(\w), )?--([\w-]+)(?: ([A-Z]+))?(?:\s+(\S.*))?$", line)
+        if first:
+            letter, name, argument, text = first.groups(default="")
+            options.append([letter, name, argument, text])
+        elif options and line.startswith(" " * 34):
+            options[-1][3] += " " + line.strip()
+        elif line.startswith("Environment"):
+            break
+    return [tuple(option[:3]) + (option[3].strip(),) for option in options]
+
+
+def man_options():
+    options = []
+    lines = read(MAN).split("\n")
+    for i, line in enumerate(lines):
+        line = line.replace("\\-", "-")
+        tag = re.match(r"(?:\\fB-(\w)\\fR, )?\\fB--([\w-]+)\\fR(?: \\fI(\w+)\\fR)?$", line)
+        if tag and lines[i - 1] == ".TP":
+            text = []
+            for more in lines[i + 1:]:
+                if more.startswith("."):
+                    break
+                text.append(more.replace("\\-", "-"))
+            options.append(tuple(part or "" for part in tag.groups()) + (" ".join(text),))
+    return options
+
+
+def test_every_field_has_an_option():
+    wanted = {f for f in header_fields() if not NO_OPTION.fullmatch(f)} - {"url"}
+    assert len(wanted) > 60
+    assert wanted == set(table_fields())
+
+
+def test_option_names_follow_the_fields():
+    for field, name in table_fields().items():
+        usual = re.sub(r"_(ms|bytes|percent)$", "", field).replace("_", "-")
+        assert name == OTHER_NAMES.get(field, usual), field
+
+
+def test_options_of_the_design():
+    names = {name for _, name, _, _ in help_options()}
+    assert names >= set(
+        "token-url ticket-url ws-url token-method ticket-method token-body ticket-body "
+        "token-pointer ticket-pointer url-pointer expiry-pointer ticket-in query-name header "
+        "subprotocol proxy ca-file client-cert client-key insecure compress base-delay cap "
+        "give-up token token-file token-cache no-token no-ticket once max-attempts echo binary "
+        "json timing help version close-on-eof quiet verbose".split())
+
+
+def test_help_names_the_whole_table():
+    in_table = set(re.findall(r'\{(?:0|\'\w\'), "([\w-]+)"', read(TABLE)))
+    assert in_table == {name for _, name, _, _ in help_options()}
+
+
+def test_help_and_man_page_agree():
+    def same(text):
+        return " ".join(text[0].lower().split()) + " ".join(text[1:].rstrip(".").split())
+    ours, page = help_options(), man_options()
+    assert [o[:3] for o in ours] == [o[:3] for o in page]
+    for one, other in zip(ours, page):
+        assert same(one[3]) == same(other[3])
+
+
+def test_man_page_has_no_warning():
+    done = subprocess.run(["man", "--warnings", "-l", MAN], capture_output=True, text=True,
+                          timeout=30, env={**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
+    assert done.returncode == 0 and done.stderr == ""
+    assert "EXIT STATUS" in done.stdout
+
+
+def test_help_warns_of_the_visible_command_line():
+    texts = {name: text for _, name, _, text in help_options()}
+    assert "can see the command line" in texts["token"]
+    for name in ("token-body", "ticket-body", "header"):
+        assert "visible" in texts[name]
+
+
+def test_help_fits_a_terminal():
+    for line in run("--help").stdout.split("\n"):
+        assert len(line) < 80, line
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["connect", "--help"]])
+def test_help(args):
+    done = run(*args)
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith("Usage: wsticket connect URL")
+
+
+@pytest.mark.parametrize("args", [["--version"], ["-V"], ["connect", "--version"]])
+def test_version(args):
+    done = run(*args)
+    assert done.returncode == 0 and done.stderr == ""
+    assert re.fullmatch(r"wsticket \d+\.\d+\.\d+ \(libwsticket \d+\.\d+\.\d+, libuv [\d.]+, "
+                        r"cJSON [\d.]+\)\n", done.stdout)
+
+
+WRONG = [
+    ([], "nothing to do: write wsticket connect URL"),
+    (["listen"], 'unknown command "listen"'),
+    (["connect"], "connect needs a URL"),
+    (["connect", "https://a.test", "b"], "more than one URL"),
+    (["connect", "--nonsense", "https://a.test"], "unknown option --nonsense"),
+    (["connect", "--tok", "https://a.test"], "unknown option --tok"),
+    (["connect", "-x", "https://a.test"], "unknown option -x"),
+    (["connect", "https://a.test", "--cap"], "--cap needs a value: --cap TIME"),
+    (["connect", "https://a.test", "--json=1"], "--json takes no value"),
+    (["connect", "https://a.test", "--cap", "soon"], '--cap: "soon" is not a time'),
+    (["connect", "https://a.test", "--cap", "-1"], '--cap: "-1" is not a time'),
+    (["connect", "https://a.test", "--cap", ""], '--cap: "" is not a time'),
+    (["connect", "https://a.test", "--cap", "1.5s"], '--cap: "1.5s" is not a time'),
+    (["connect", "https://a.test", "--cap", "99999999999999999999"], "is not a time"),
+    (["connect", "https://a.test", "--stable", "8d"], '--stable: "8d" is not a time'),
+    (["connect", "https://a.test", "--stable", "200h"], '--stable: "200h" is not a time'),
+    (["connect", "https://a.test", "--max-body", "1T"], '--max-body: "1T" is not a size'),
+    (["connect", "https://a.test", "--max-body", "x"], '--max-body: "x" is not a size'),
+    (["connect", "https://a.test", "--jitter", "101"], "--jitter: \"101\" is not a number from 0"),
+    (["connect", "https://a.test", "--max-attempts", "many"], "--max-attempts: \"many\""),
+    (["connect", "https://a.test", "--max-attempts", "4294967296"], "--max-attempts: "),
+    (["connect", "https://a.test", "--give-up", "now"], "before-first-open, never, always"),
+    (["connect", "https://a.test", "--ticket-in", "body"], "query, header, subprotocol"),
+    (["connect", "https://a.test", "--expiry-format", "x"], "seconds, ms, epoch, epoch-ms, date"),
+    (["connect", "https://a.test", "--log-level", "all"], "error, warn, info, debug"),
+    (["connect", "https://a.test", "--unauthorized-codes", "1008,x"], "list of 1 to 16 close"),
+    (["connect", "https://a.test", "--unauthorized-codes", "99"], "list of 1 to 16 close"),
+    (["connect", "https://a.test", "--unauthorized-codes", ""], "list of 1 to 16 close"),
+    (["connect", "https://a.test", "--header", "no colon"], "[STEP:]NAME:VALUE"),
+    (["connect", "https://a.test", "--header", ":value"], "[STEP:]NAME:VALUE"),
+    (["connect", "https://a.test", "--ca-file", "/nowhere/ca.pem"],
+     "--ca-file: cannot read /nowhere/ca.pem: No such file"),
+    (["connect", "https://a.test", "--ca-file", "/"], "--ca-file: / is a directory"),
+    (["connect", "https://a.test", "--ca-dir", "/nowhere"], "--ca-dir: cannot read /nowhere"),
+    (["connect", "https://a.test", "--ca-dir", "/dev/null"], "--ca-dir: /dev/null is not a dir"),
+    (["connect", "https://a.test", "--client-cert", "/nowhere"], "--client-cert: cannot read"),
+    (["connect", "https://a.test", "--client-key", "/nowhere"], "--client-key: cannot read"),
+    (["connect", "https://a.test", "--token-file", "/nowhere"], "--token-file: cannot read"),
+    (["connect", "https://a.test", "--token-file", "/dev/null"], "/dev/null is empty"),
+    (["connect", "https://a.test", "--once", "--max-attempts", "2"], "--once is one attempt"),
+    (["connect", "https://a.test", "--token", "a", "--no-token"], "--no-token leaves the token"),
+    (["connect", "https://a.test", "--token", "a", "--token-file", "/etc/hostname"],
+     "--token and --token-file exclude each other"),
+    (["connect", "https://a.test", "-q", "-v"], "--quiet and --verbose exclude each other"),
+]
+
+
+@pytest.mark.parametrize("args,text", WRONG, ids=[" ".join(a[-2:]) or "-" for a, _ in WRONG])
+def test_wrong_usage(args, text):
+    done = run(*args)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert text in done.stderr
+    assert done.stderr.endswith("Try 'wsticket --help'.\n")
+    assert len(done.stderr.split("\n")) == 3, "one line, and where to read on"
+
+
+# What the library refuses: told in the words of the command line, and still wrong usage.
+REFUSED = [
+    (["connect", "ftp://a.test"], "URL"),
+    (["connect", "https://"], "URL"),
+    (["connect", "not a url"], "URL"),
+    (["connect", "https://a.test:99999"], "URL"),
+    (["connect", "http://a.test"], "set --allow-plaintext"),
+    (["connect", "https://a.test", "--token-url", "ws://a.test"], "--token-url"),
+    (["connect", "https://a.test", "--ws-url", "https://a.test"], "--ws-url"),
+    (["connect", "https://a.test", "--cap", "10"], "--cap: must not be less than --base-delay"),
+    (["connect", "https://a.test", "--max-queue", "5"], "--max-queue: must be from 1024"),
+    (["connect", "https://a.test", "--tls-min", "1.1"], '--tls-min: must be "1.2" or "1.3"'),
+    (["connect", "https://a.test", "--ticket-pointer", "ticket"], "--ticket-pointer: must be a"),
+    (["connect", "https://a.test", "--header", "Host: b"], "--header[0]: Host is made by the lib"),
+    (["connect", "https://a.test", "--subprotocol", "a b"], "--subprotocol[0]: must be a token"),
+    (["connect", "https://a.test", "--token", "a b"], "--token: must be visible characters"),
+    (["connect", "https://a.test", "--client-cert", TABLE], "--client-cert, --client-key: give"),
+    (["connect", "https://a.test", "--query-name", ""], "--query-name: must not be empty"),
+    (["connect", "--ws-url", "wss://a.test"], "--token-url"),
+]
+
+
+@pytest.mark.parametrize("args,text", REFUSED, ids=[" ".join(a[-2:]) for a, _ in REFUSED])
+def test_refused_configuration(args, text):
+    done = run(*args)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert text in done.stderr
+    assert done.stderr.endswith("Try 'wsticket --help'.\n")
+    assert "_" not in done.stderr, "names of fields are for programmers"
+
+
+SECRETS = [["--token", "s3cret value"], ["--header", "s3cret"], ["--header", "Cookie: s3cret\x01"],
+           ["--token-url", "ftp://user:s3cret@a.test/"], ["--proxy", "nonsense://s3cret@b.test"]]
+
+
+@pytest.mark.parametrize("args", SECRETS, ids=[" ".join(a) for a in SECRETS])
+def test_errors_repeat_no_secret(args):
+    done = run("connect", "https://a.test", *args)
+    assert done.returncode == 1
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_unreadable_token_file(tmp_path):
+    path = tmp_path / "token"
+    path.write_bytes(b"x" * 70000)
+    done = run("connect", "https://a.test", "--token-file", str(path))
+    assert done.returncode == 1
+    assert f"--token-file: {path} could not be read as a token" in done.stderr
