@@ -44,7 +44,7 @@ def readme_code():
         with open(source, "w", encoding="utf-8") as text:
             text.write(block)
         uv = command("pkg-config", "--cflags", "--libs", "libuv").split()
-        command("gcc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I",
+        command("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I",
                 os.path.join(BUILD, "include"), source, "-o", source[:-2], "-L",
                 os.path.join(BUILD, "lib"), "-lwsticket", *uv)
 
@@ -62,9 +62,10 @@ def readme_links():
 
 
 def change_log():
-    """CHANGELOG.md has an entry for the version that is built"""
+    """CHANGELOG.md has an entry for what is built"""
     version = re.search(r"version: '([\d.]+)'", read("meson.build")).group(1)
-    assert re.search(rf"^## .*\b{re.escape(version)}\b", read("CHANGELOG.md"), re.MULTILINE), version
+    entry = rf"^## \[?({re.escape(version)}|Unreleased)\b"
+    assert re.search(entry, read("CHANGELOG.md"), re.MULTILINE), version
 
 
 run([reference, every_function, readme_code, readme_links, change_log])
