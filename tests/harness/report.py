@@ -66,7 +66,7 @@ def from_meson(path):
     with open(path, encoding="utf-8") as log:
         for line in log:
             test = json.loads(line)
-            name, output = test["name"], test.get("stdout") or ""
+            name, output = test["name"].rsplit(" / ", 1)[-1], test.get("stdout") or ""
             if test["result"] == "SKIP":
                 said = output.strip().splitlines()
                 cases.append(Case(name, SKIPPED, said[-1] if said else "no reason given"))

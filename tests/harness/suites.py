@@ -141,7 +141,8 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    return cases + meson_test(place, where, log)
+    # The analyzers take their time.
+    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [])
 
 
 def clang(place, log):
@@ -199,6 +200,10 @@ def valgrind_e2e(place, log):
     return cases + reports(logs + "/*", "valgrind")
 
 
+def setup(place, log):
+    return script("tests/setup/check.py", log, [place.empty_dir("setup")], "setup")
+
+
 def consumer(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
@@ -235,8 +240,8 @@ def coverage(place, log):
 
 
 ALL = {
-    "unit": unit, "clang": clang, "consumer": consumer, "docs": docs, "e2e": e2e, "asan": asan,
-    "asan-e2e": asan_e2e, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
+    "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
+    "asan": asan, "asan-e2e": asan_e2e, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e"]
 WHOLE = [name for name in ALL if name != "coverage"]

@@ -32,7 +32,7 @@ def run(checks):
             print(f"ok {number} - {name} # SKIP {why}", flush=True)
         except Exception as problem:
             failed = True
-            text = str(problem) if isinstance(problem, AssertionError) else traceback.format_exc()
+            text = str(problem) or traceback.format_exc()
             print(f"not ok {number} - {name}")
             print("".join(f"# {line}\n" for line in text.splitlines()), end="", flush=True)
     sys.exit(1 if failed else 0)
