@@ -222,6 +222,7 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
 {
     static const struct wst__ws_cbs cbs = {on_message, on_pong, on_closed, on_sent, on_drained};
     struct wst__ws_config config = {
+        .pool = link->config.ports->ws_pool,
         .max_message_bytes = link->config.max_message_bytes,
         .max_queue_bytes = link->config.max_queue_bytes,
         .queue_low_water = link->config.queue_low_water,

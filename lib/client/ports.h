@@ -114,6 +114,7 @@ typedef void (*wst__file_cb)(void *arg, int err /* 0, IO, NOMEM */, int sys_errn
 
 struct wst__timer;
 struct wst__mailbox;
+struct wst__ws_pool;
 
 /* A wish to run once in this turn of the loop. */
 struct wst__turn {
@@ -124,7 +125,8 @@ struct wst__turn {
 };
 
 struct wst__ports {
-    void *world; /* First argument of every function. */
+    void *world;                  /* First argument of every function. */
+    struct wst__ws_pool *ws_pool; /* Lent to the connections of this loop; NULL: each its own. */
 
     void (*clock)(void *world, struct wst__time *t);
     /* Unpredictable bytes: keys for masks, nonces, seeds.  ENTROPY. */
