@@ -39,8 +39,6 @@ static void note_stable(struct wst__core *c, uint64_t now_ms)
     c->stable = true;
     c->tries = 0;
     c->failures = 0;
-    c->auth_failures = 0;
-    c->ticket_refusals = 0;
 }
 
 static uint64_t blocked_ping_ms(const struct wst__policy *p)
@@ -83,7 +81,6 @@ void wst__link_slept(struct wst__core *c, uint64_t now_ms)
 
 void wst__link_wake(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
-    note_stable(c, ev->now_ms);
     note_life(c, ev);
     if (c->ping_left_ms == WST__NEVER)
         probe(c, ev->now_ms, out);
