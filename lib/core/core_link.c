@@ -105,7 +105,7 @@ void wst__link_timeout(struct wst__core *c, const struct wst__event *ev, struct 
     if (wst__is_due(c->dead_due, now)) {
         wst__core_emit(c, WST__ACT_DROP_LINK, out);
         wst__core_clear_deadlines(c);
-        c->failure = wst__own_failure(WST_ERR_PING_TIMEOUT, WST_STEP_CONNECT);
+        wst__keep(&c->failure, wst__own_failure(WST_ERR_PING_TIMEOUT, WST_STEP_CONNECT));
         c->failure.close_code = CODE_NO_CLOSE_FRAME;
         wst__settle(c, ev, WST__ACT_CLOSED, out);
     } else if (wst__is_due(c->ping_due, now)) {
@@ -135,7 +135,7 @@ void wst__link_stop(struct wst__core *c, const struct wst__event *ev, struct wst
 
 void wst__link_closing(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     begin_closing(c, ev, out);
 }
 
@@ -150,7 +150,7 @@ static void lose_link(struct wst__core *c, const struct wst__event *ev, struct w
 void wst__link_closed(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
     note_stable(c, ev->now_ms);
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     lose_link(c, ev, out);
 }
 
@@ -174,7 +174,7 @@ void wst__closing_closed(struct wst__core *c, const struct wst__event *ev, struc
         end_stop(c, ev, out);
         return;
     }
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     lose_link(c, ev, out);
 }
 
@@ -189,7 +189,7 @@ void wst__closing_timeout(struct wst__core *c, const struct wst__event *ev,
         return;
     }
     if (c->failure.code == 0) {
-        c->failure = wst__own_failure(WST_ERR_TIMEOUT, WST_STEP_CONNECT);
+        wst__keep(&c->failure, wst__own_failure(WST_ERR_TIMEOUT, WST_STEP_CONNECT));
         c->failure.close_code = CODE_NO_CLOSE_FRAME;
     }
     lose_link(c, ev, out);
