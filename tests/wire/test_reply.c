@@ -641,8 +641,8 @@ static void test_damaged_records(void **state)
         "{}",
         "[]",
         "null",
-        "\x7f"
-        "ELF",
+        ("\x7f"
+         "ELF"),
         "{\"v\":2,\"origin\":\"o\",\"token\":\"t\",\"receivedAt\":1,\"lifeSeconds\":1}",
         "{\"v\":\"1\",\"origin\":\"o\",\"token\":\"t\",\"receivedAt\":1,\"lifeSeconds\":1}",
         "{\"v\":1,\"origin\":\"\",\"token\":\"t\",\"receivedAt\":1,\"lifeSeconds\":1}",
