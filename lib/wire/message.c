@@ -209,7 +209,7 @@ static int take_control(struct wst__ws *ws, unsigned opcode, const uint8_t *p, s
 
 /* ---- Messages (RFC 6455, 5.4 and 5.6) ------------------------------------------------------ */
 
-static int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n)
+static inline int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n)
 {
     ws->received++;
     ws->bytes_received += n;
@@ -219,8 +219,8 @@ static int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n
 static const char not_utf8[] = "a text message that is not UTF-8 (RFC 6455, 8.1)";
 
 /* A message in one frame that lies whole in the input: handed out where it lies. */
-static int take_whole(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
-                      struct wst_cause *why)
+static inline int take_whole(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
+                             struct wst_cause *why)
 {
     if (n > ws->max_message)
         return fail_too_large(ws, why);
@@ -408,35 +408,67 @@ static int go_on_frame(struct wst__ws *ws, struct wst__frames *f, const uint8_t 
     return take_part(ws, f, payload, n, why);
 }
 
+static int fail_header(struct wst__ws *ws, struct wst_cause *why)
+{
+    return fail_protocol(ws, why,
+                         "a frame header that is not allowed: a control frame over 125 bytes or "
+                         "in fragments, or a length not in its shortest form (RFC 6455, 5.2, 5.5)");
+}
+
+/* A frame that is whole in the input: mostly, it is a message. */
+static inline int take_ahead(struct wst__ws *ws, const struct wslay_frame_iocb *io,
+                             const uint8_t *p, size_t n, struct wst_cause *why)
+{
+    if (io->fin && !io->rsv && !ws->type &&
+        (io->opcode == OPCODE_TEXT || io->opcode == OPCODE_BINARY))
+        return take_whole(ws, io->opcode, p, n, why);
+    return take_frame(ws, io, p, why);
+}
+
 /* One frame, or as much of one as there is. */
 static int step(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p, const uint8_t *end,
                 struct wst_cause *why)
 {
-    const struct wslay_frame_iocb *io = &f->io;
     const uint8_t *payload;
-    bool whole;
     int rc;
 
     if (f->got != f->length)
         return go_on_frame(ws, f, p, end, why);
-    rc = wst__frames_next(f, p, end, &whole);
+    rc = wst__frames_next(f, p, end);
+    if (rc < 0)
+        return fail_header(ws, why);
+    if (rc == 2)
+        return begin_frame(ws, f, p, end, why);
     if (rc == 0) {
         *p = end;
         return GO_ON;
     }
-    if (rc < 0)
-        return fail_protocol(ws, why,
-                             "a frame header that is not allowed: a control frame over 125 bytes "
-                             "or in fragments, or a length not in its shortest form "
-                             "(RFC 6455, 5.2 and 5.5)");
-    if (!whole)
-        return begin_frame(ws, f, p, end, why);
     payload = *p;
-    *p += io->payload_length;
-    if (io->fin && !io->rsv && !ws->type &&
-        (io->opcode == OPCODE_TEXT || io->opcode == OPCODE_BINARY))
-        return take_whole(ws, io->opcode, payload, (size_t)io->payload_length, why);
-    return take_frame(ws, io, payload, why);
+    *p += f->io.payload_length;
+    return take_ahead(ws, &f->io, payload, (size_t)f->io.payload_length, why);
+}
+
+/* The frames that wslay has whole: most of all frames go this way. */
+static int steps_ahead(struct wst__ws *ws, struct wst__frames *f, const uint8_t **at,
+                       struct wst_cause *why)
+{
+    const uint8_t *p = *at;
+    unsigned ahead = f->ahead;
+    int rc = GO_ON;
+
+    for (; ahead && rc == GO_ON; ahead--) {
+        ssize_t r = wslay_frame_recv(f->wslay, &f->io);
+        const uint8_t *payload;
+
+        if (r < 0)
+            return fail_header(ws, why);
+        payload = p + wst__frames_head((size_t)r);
+        p = payload + r;
+        rc = take_ahead(ws, &f->io, payload, (size_t)r, why);
+    }
+    f->ahead = ahead;
+    *at = p;
+    return rc;
 }
 
 /* The parser goes back to the pool when no frame is under way. */
@@ -466,8 +498,11 @@ int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *use
     f = ws->frames ? ws->frames : wst__pool_take_frames(ws->env.pool);
     if (!f)
         return fail_memory(ws, why);
-    while (rc == GO_ON && p < end)
+    while (rc == GO_ON && p < end) {
         rc = step(ws, f, &p, end, why);
+        if (rc == GO_ON && f->ahead)
+            rc = steps_ahead(ws, f, &p, why);
+    }
     put_frames(ws, f, rc);
     if (!ws->close_received)
         *used = (size_t)(p - bytes);
