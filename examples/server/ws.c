@@ -23,12 +23,14 @@
 #include "log.h"
 #include "util.h"
 
-#define SERVICE_BUF (64 * 1024)
-#define HIGH_WATER  (1024 * 1024)
-#define LOW_WATER   (256 * 1024)
-#define ECHO_HIGH   (4u * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
-#define NO_STATUS   1005               /* RFC 6455, 7.1.5 */
-#define ABNORMAL    1006
+#define SERVICE_BUF  (64 * 1024)
+#define HIGH_WATER   (1024 * 1024)
+#define LOW_WATER    (256 * 1024)
+#define ECHO_HIGH    (4u * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
+#define NO_STATUS    1005               /* RFC 6455, 7.1.5 */
+#define ABNORMAL     1006
+#define TOO_BIG      1009
+#define CLOSE_ACK_MS 2000
 
 struct message {
     struct message *next;
@@ -48,7 +50,7 @@ struct session {
     size_t pipe_queued;
     struct ws_open open; /* its texts are not used after the opening */
     char origin[LOG_TEXT_LEN];
-    bool established, mute;
+    bool established, mute, close_sent;
     int close_code; /* asked for by us */
     char close_reason[124];
     int peer_code; /* said by the client; 0: nothing */
@@ -348,14 +350,11 @@ static void queue_echo(struct session *s)
 
 static int received(struct session *s, const void *in, size_t len)
 {
-    static unsigned char too_big[] = "message too big";
-
     if (s->close_code)
         return 0;
     if (s->rx_len + len > (size_t)s->engine->server->options.max_message) {
-        s->close_code = LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE;
-        lws_close_reason(s->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, too_big, sizeof too_big - 1);
-        return -1;
+        session_close(s, TOO_BIG, "message too big");
+        return 0;
     }
     xgrow(&s->rx, &s->rx_cap, LWS_PRE + s->rx_len + len + 1);
     if (len)
@@ -394,19 +393,47 @@ static int write_echo(struct session *s)
     return 0;
 }
 
+static void close_unanswered(uv_timer_t *timer)
+{
+    drop_conn(timer->data, HTTP_DROP_FIN);
+}
+
+/* Writes a close frame (RFC 6455, 5.5.1) beside libwebsockets, into its end of the socket pair: in
+ * this callback it is between two frames and holds nothing back.  Its own way, lws_close_reason and
+ * -1, drops the connection without a close frame in Debian's 4.1.6, where a debugging aid was
+ * compiled in that closes everything on libuv twice. */
+static int write_close(struct session *s)
+{
+    size_t len = strlen(s->close_reason);
+    unsigned char frame[4 + sizeof s->close_reason];
+
+    frame[0] = 0x88;
+    frame[1] = (unsigned char)(2 + len);
+    frame[2] = (unsigned char)(s->close_code >> 8);
+    frame[3] = (unsigned char)(s->close_code & 0xff);
+    memcpy(frame + 4, s->close_reason, len);
+    if (send(lws_get_socket_fd(s->wsi), frame, 4 + len, MSG_NOSIGNAL) != (ssize_t)(4 + len))
+        return -1;
+    s->close_sent = true;
+    (void)lws_rx_flow_control(s->wsi, 1);
+    (void)uv_timer_start(&s->timer, close_unanswered, CLOSE_ACK_MS, 0);
+    return 0;
+}
+
 static int writable(struct session *s)
 {
-    if (s->close_code) {
-        lws_close_reason(s->wsi, (enum lws_close_status)s->close_code,
-                         (unsigned char *)s->close_reason, strlen(s->close_reason));
-        return -1;
-    }
+    if (s->close_sent)
+        return 0;
+    if (s->close_code)
+        return write_close(s);
     return s->first ? write_echo(s) : 0;
 }
 
-static void peer_closes(struct session *s, const unsigned char *in, size_t len)
+/* Returns -1 when this answers our own close: then nothing is left to say. */
+static int peer_closes(struct session *s, const unsigned char *in, size_t len)
 {
     s->peer_code = len >= 2 ? in[0] << 8 | in[1] : NO_STATUS;
+    return s->close_sent ? -1 : 0;
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -424,8 +451,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return writable(s);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        peer_closes(s, in, len);
-        return 0;
+        return peer_closes(s, in, len);
     case LWS_CALLBACK_CLOSED:
         closed(s);
         return 0;
