@@ -444,7 +444,7 @@ void options_translate(const char *text, struct bytes *to)
         if (o) {
             bytes_add(to, "--", 2);
             bytes_add(to, o->name, strlen(o->name));
-        } else if (name && n == 3 && strncmp(p, "url", n) == 0) {
+        } else if (p == text && n == 3 && strncmp(p, "url", n) == 0) {
             bytes_add(to, "URL", n); /* The one field that is no option. */
         } else {
             bytes_add(to, p, n ? n : 1);
