@@ -106,7 +106,7 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None):
     dirs = [path for path in PYTEST_DIRS if os.path.isdir(os.path.join(TOP, path))]
     if not dirs:
         return [Case(name, FAILED, "there are no end-to-end tests")]
-    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
+    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
                "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
                *(["-m", "quick"] if place.quick else []), *options, *dirs]
     problem = proc.run(command, log, timeout, cwd=TOP,
