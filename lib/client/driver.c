@@ -438,7 +438,10 @@ static void log_failure(struct wst_client *cl, const char *what)
 {
     const struct wst_error_info *e = &cl->last_error;
 
-    if (e->next_delay_ms == WST_NO_DELAY)
+    if (e->cause.code == WST_ERR_CANCELED)
+        wst__log(&cl->log, WST_LOG_INFO, "#%llu %s: %s", (unsigned long long)e->attempt, what,
+                 e->cause.text);
+    else if (e->next_delay_ms == WST_NO_DELAY)
         wst__log(&cl->log, WST_LOG_WARN, "#%llu %s: %s (%s)", (unsigned long long)e->attempt, what,
                  e->cause.text, wst_class_name(e->cause.cls));
     else

@@ -19,7 +19,7 @@ struct wst__mailbox;
 struct wst__ws_pool;
 
 struct wst__ports {
-    void *world; /* First argument of every function. */
+    void *world;                  /* First argument of every function. */
     struct wst__ws_pool *ws_pool; /* Lent to the connections of this loop; NULL: each its own. */
 
     void (*clock)(void *world, struct wst__time *t);
