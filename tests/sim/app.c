@@ -63,15 +63,16 @@ static void check_wait(struct sim_app *app)
     struct sim_world *w = app->w;
     uint64_t waited_ms = (w->real_us - app->wait_begun_us) / 1000;
     bool slept = w->slept_us != app->wait_slept_us;
+    bool woken = app->woken_us >= app->wait_begun_us;
 
     if (!app->waits)
         return;
     if (waited_ms + 1 < e->retry_after_ms)
         sim_fail(w, "an attempt begins %" PRIu64 " ms after the server asked for %" PRIu64,
                  waited_ms, e->retry_after_ms);
-    if (!app->woken && !slept && sim_mono_ms(w) < app->wait_mono_ms + e->next_delay_ms)
+    if (!woken && !slept && sim_mono_ms(w) < app->wait_mono_ms + e->next_delay_ms)
         sim_fail(w, "an attempt begins before the wait is over");
-    if (!app->woken && !slept &&
+    if (!woken && !slept &&
         sim_mono_ms(w) > app->wait_mono_ms + e->next_delay_ms + w->timer_late_ms + 1)
         sim_fail(w, "an attempt begins long after the wait is over");
 }
@@ -89,7 +90,7 @@ static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
     if (app->starts == app->ends)
         sim_fail(app->w, "an attempt that nobody wants");
     check_wait(app);
-    app->waits = app->woken = false;
+    app->waits = false;
     app->trying = true;
     app->asked = false;
     app->attempt = attempt;
@@ -571,7 +572,7 @@ int sim_wake(struct sim_app *app)
 
     CALL(app, rc, wst_client_wake(app->client));
     if (rc == 0)
-        app->woken = true;
+        app->woken_us = app->w->real_us;
     return told(app, "wake", rc);
 }
 

@@ -55,7 +55,8 @@ struct sim_app {
     unsigned close_cbs;
     uint64_t counts[SIM_CB_COUNT];
     /* The wait under way. */
-    bool waits, woken;
+    bool waits;
+    uint64_t woken_us;      /* When wake was called last. */
     uint64_t wait_begun_us; /* Real. */
     uint64_t wait_mono_ms;
     uint64_t wait_slept_us;
