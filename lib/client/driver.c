@@ -390,6 +390,7 @@ static void tell_state(struct wst_client *cl, const struct wst__action *a)
 
     wst__log(&cl->log, WST_LOG_DEBUG, "#%llu %s -> %s", (unsigned long long)cl->core.attempt,
              wst_state_name(a->from), wst_state_name(a->to));
+    cl->state = a->to;
     if (c->on_state)
         c->on_state(cl, a->from, a->to, c->arg);
 }

@@ -632,7 +632,7 @@ int sim_send(struct sim_app *app, size_t n)
     CALL(app, rc,
          wst_client_send(app->client, WST_TEXT, text, len, (void *)(uintptr_t)(app->sent + 1)));
     free(text);
-    if (rc == 0 && (!app->open || app->closing))
+    if (rc == 0 && (app->state != WST_STATE_OPEN || app->closing))
         sim_fail(app->w, "send accepts while it is not open");
     if (rc == 0)
         note_accepted(app);
