@@ -82,15 +82,21 @@ bool wst__driver_wants(const struct wst_client *cl)
     return is_wanted(&cl->core) != ((cl->flips & 1) != 0);
 }
 
+static bool next_flip(struct wst_client *cl, struct wst__event *ev)
+{
+    memset(ev, 0, sizeof *ev);
+    if (cl->flips == 0)
+        return false;
+    cl->flips--;
+    ev->type = is_wanted(&cl->core) ? WST__EV_STOP : WST__EV_START;
+    return true;
+}
+
 /* The next event, in order of rank. */
 static bool next_event(struct wst_client *cl, struct wst__event *ev)
 {
-    memset(ev, 0, sizeof *ev);
-    if (cl->flips > 0) {
-        cl->flips--;
-        ev->type = is_wanted(&cl->core) ? WST__EV_STOP : WST__EV_START;
+    if (next_flip(cl, ev))
         return true;
-    }
     if (cl->wake) {
         cl->wake = false;
         ev->type = WST__EV_WAKE;
@@ -573,31 +579,30 @@ static void stamp(struct wst_client *cl, struct wst__event *ev)
         ev->last_rx_ms = cl->link ? wst__link_last_rx_ms(cl->link) : 0;
 }
 
-/* The application's own verdict, before the core decides. */
-static void ask_verdict(struct wst_client *cl, struct wst__event *ev)
+/* The application's own verdict, before the core decides.  Was it asked? */
+static bool ask_verdict(struct wst_client *cl, struct wst__event *ev)
 {
     const struct wst_config *c = config_of(cl);
     struct wst__failure f = ev->failure;
     struct wst_cause cause;
 
     if (!c->on_verdict || cl->closing)
-        return;
+        return false;
     if (f.code == 0 && !wst__core_foresee(&cl->core, ev, &f))
-        return;
+        return false;
     if (wst__core_is_late(&cl->core, ev) || ev->type == WST__EV_LINK_CLOSING)
-        return;
+        return false;
     if (f.cls == WST_CLASS_NONE)
         f.cls = wst__verdict(&cl->core.policy, &f, cl->core.stable);
     wst__report_cause(cl, &f, &cause);
     ev->failure.verdict = c->on_verdict(cl, &cause, c->arg);
+    return true;
 }
 
-static void step(struct wst_client *cl, struct wst__event *ev)
+static void take_step(struct wst_client *cl, const struct wst__event *ev)
 {
     struct wst__actions actions;
 
-    stamp(cl, ev);
-    ask_verdict(cl, ev);
     if (wst__core_is_late(&cl->core, ev)) {
         cl->stats.late_answers++;
         return;
@@ -605,6 +610,21 @@ static void step(struct wst_client *cl, struct wst__event *ev)
     wst__core_step(&cl->core, ev, &actions);
     for (size_t i = 0; i < actions.count; i++)
         carry_out(cl, &actions.list[i]);
+}
+
+/* A start or stop out of on_verdict is the user's will: it comes before the failure. */
+static void step(struct wst_client *cl, struct wst__event *ev)
+{
+    struct wst__event flip;
+
+    stamp(cl, ev);
+    if (ask_verdict(cl, ev)) {
+        while (next_flip(cl, &flip)) {
+            stamp(cl, &flip);
+            take_step(cl, &flip);
+        }
+    }
+    take_step(cl, ev);
 }
 
 static void arm(struct wst_client *cl)

@@ -526,8 +526,11 @@ static void check_liveness(struct seed *s)
     turn_good(s);
     end_us = w->real_us + bound_ms(s) * 1000;
     for (unsigned opens = 0; opens < 3 && !*w->failure; opens++) {
-        while (!*w->failure && !is_well(s) && sim_step(w, end_us))
+        while (!*w->failure && !is_well(s) && sim_step(w, end_us)) {
             sim_app_check(&s->app);
+            if (wst_client_state(s->app.client) == WST_STATE_FAILED)
+                (void)sim_start(&s->app); /* By max_attempts, or for what was before. */
+        }
         if (*w->failure || !is_well(s))
             break;
         echoed = s->app.last_echoed;
