@@ -465,6 +465,8 @@ int wst_client_token_loaded(struct wst_client *cl, uint64_t request,
     if (!cl)
         return WST_ERR_INVALID;
     check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
     wst__token_loaded(&cl->token, request, token);
     return 0;
 }

@@ -659,8 +659,8 @@ void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
 
+    wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
     wst__steps_take_provided(cl);
-    wst__steps_token_changed(cl);
     wst__token_sync(&cl->token);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
         wst__driver_pump(cl);
@@ -683,8 +683,25 @@ void wst__driver_on_timer(void *arg)
     wst__driver_pump(cl);
 }
 
+/* Starts that are no longer carried out; each has its terminal event, as every start. */
+static void end_starts(struct wst_client *cl, unsigned count)
+{
+    const struct wst_config *c = config_of(cl);
+
+    for (; count > 0; count--) {
+        memset(&cl->last_error, 0, sizeof cl->last_error);
+        wst__cause(&cl->last_error.cause, WST_ERR_CANCELED, WST_STEP_NONE, "%s",
+                   wst_strerror(WST_ERR_CANCELED));
+        cl->last_error.attempt = cl->stats.attempts;
+        cl->last_error.next_delay_ms = WST_NO_DELAY;
+        if (c->on_ended)
+            c->on_ended(cl, WST_STATE_IDLE, &cl->last_error, c->arg);
+    }
+}
+
 void wst__driver_end(struct wst_client *cl)
 {
+    unsigned starts = is_wanted(&cl->core) ? cl->flips / 2 : (cl->flips + 1) / 2;
     struct wst__event ev;
 
     cl->flips = 0;
@@ -699,4 +716,5 @@ void wst__driver_end(struct wst_client *cl)
     wst__secret_drop(&cl->ticket);
     wst__url_fini(&cl->one_time_url);
     cl->queue_count = 0;
+    end_starts(cl, starts);
 }

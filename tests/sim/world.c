@@ -11,7 +11,7 @@
 #define START_US      (5000ull * 1000) /* Of the monotonic clock: never 0. */
 #define START_BOOT_US (3600ull * 1000 * 1000)
 #define START_WALL_S  1700000000
-#define MAX_TURNS     1000
+#define MAX_TURNS     100
 #define MAX_TRACE     ((size_t)8 << 20)
 
 struct sim_event {
@@ -343,6 +343,8 @@ static void fire_timer(struct sim_world *w)
 {
     struct wst__timer *t = w->timer;
 
+    if (++w->timers_in_row > MAX_TURNS)
+        sim_fail(w, "the timer spins");
     t->due_ms = t->fire_us = UINT64_MAX;
     t->cb(t->arg);
 }
@@ -351,7 +353,7 @@ static void advance(struct sim_world *w, uint64_t to_us)
 {
     if (to_us > w->real_us) {
         w->real_us = to_us;
-        w->turns_in_row = 0;
+        w->timers_in_row = 0;
     }
 }
 
@@ -368,6 +370,7 @@ bool sim_step(struct sim_world *w, uint64_t until_us)
     if (next_us == UINT64_MAX || next_us > until_us)
         return false;
     advance(w, next_us);
+    w->turns_in_row = 0;
     if (timer_us < event_us || (timer_us == event_us && w->shuffles && sim_chance(w, 500))) {
         fire_timer(w);
     } else {
@@ -390,7 +393,7 @@ void sim_run(struct sim_world *w, uint64_t ms)
 
 void sim_drain(struct sim_world *w)
 {
-    for (unsigned i = 0; i < 100000 && !*w->failure; i++) {
+    for (unsigned i = 0; i < 5000000 && !*w->failure; i++) {
         if (!sim_step(w, UINT64_MAX - 1))
             return;
     }

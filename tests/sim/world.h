@@ -136,8 +136,9 @@ struct sim_world {
     size_t heap_count, heap_room;
     uint64_t seq;
     struct wst__turn turns; /* A ring. */
-    unsigned turns_in_row;
-    bool shuffles; /* Turns and events of one moment come in any order. */
+    unsigned turns_in_row;  /* Without an event between them. */
+    unsigned timers_in_row; /* Without time passing. */
+    bool shuffles;          /* Turns and events of one moment come in any order. */
     struct wst__timer *timer;
     uint64_t timer_late_ms; /* At most so late, at random. */
     struct wst__mailbox *mailbox;
