@@ -40,6 +40,7 @@ struct wst_client {
 
     /* The machine and its surroundings (driver.c). */
     struct wst__core core;
+    enum wst_state state; /* As told: one step may pass through several, and tells each in turn. */
     struct wst__event queue[WST__QUEUE_LEN];
     size_t queue_first, queue_count;
     bool pumping;
