@@ -179,17 +179,30 @@ static void give_random(void *arg, void *p, size_t n)
 
 /* ---- The fixture --------------------------------------------------------------------------- */
 
-void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue)
+void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config)
 {
     memset(fx, 0, sizeof *fx);
     fx->seed = 88172645463325252u;
-    fx->config.max_message_bytes = max_message ? max_message : 1 << 20;
-    fx->config.max_queue_bytes = max_queue ? max_queue : 1 << 20;
+    fx->config = *config;
+    if (!fx->config.max_message_bytes)
+        fx->config.max_message_bytes = 1 << 20;
+    if (!fx->config.max_queue_bytes)
+        fx->config.max_queue_bytes = 1 << 20;
     fx->config.random = give_random;
     fx->config.random_arg = fx;
     trace_clear(&fx->events);
     trace_clear(&fx->output);
     assert_int_equal(wst__ws_new(&fx->ws, &fx->config, &cbs, fx, &fx->why), 0);
+}
+
+void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue)
+{
+    /* A low-water mark out of the way: few tests are about it. */
+    struct wst__ws_config config = {.max_message_bytes = max_message,
+                                    .max_queue_bytes = max_queue,
+                                    .queue_low_water = SIZE_MAX};
+
+    fixture_init_with(fx, &config);
 }
 
 void fixture_fini(struct fixture *fx)

@@ -41,6 +41,8 @@ struct fixture {
 
 /* Ceilings of 0: 1 MiB. */
 void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue);
+/* The same with more of a configuration; what is 0 in it is filled in. */
+void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config);
 void fixture_fini(struct fixture *fx);
 /* Feeds all of it, in a buffer of exactly that size; an error is an event.  Returns it. */
 int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n);
