@@ -38,8 +38,27 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
+/* Answers that waited while starts and stops overtook them. */
+static void drop_late(struct wst_client *cl)
+{
+    size_t count = cl->queue_count;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct wst__event ev = cl->queue[(cl->queue_first + i) % WST__QUEUE_LEN];
+
+        if (wst__core_is_late(&cl->core, &ev))
+            cl->stats.late_answers++;
+        else
+            cl->queue[(cl->queue_first + kept++) % WST__QUEUE_LEN] = ev;
+    }
+    cl->queue_count = kept;
+}
+
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
 {
+    if (cl->queue_count == WST__QUEUE_LEN)
+        drop_late(cl);
     assert(cl->queue_count < WST__QUEUE_LEN);
     if (cl->queue_count == WST__QUEUE_LEN)
         return; /* Never reached; and if it were, the core's deadlines would end the attempt. */
