@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define TEXT_OF_(x)  #x
+#define TEXT_OF(x)   TEXT_OF_(x) /* a macro's value as a string */
 
 /* malloc, realloc and strdup that end the program when memory is gone: a development server has
  * nothing better to do then.  |xgrow| keeps |*cap| in step. */

@@ -23,12 +23,15 @@
 #include "log.h"
 #include "util.h"
 
-#define SERVICE_BUF (64 * 1024)
-#define HIGH_WATER  (1024 * 1024)
-#define LOW_WATER   (256 * 1024)
-#define ECHO_HIGH   (4u * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
-#define NO_STATUS   1005               /* RFC 6455, 7.1.5 */
-#define ABNORMAL    1006
+#define SERVICE_BUF      (64 * 1024)
+#define HIGH_WATER       (1024 * 1024)
+#define LOW_WATER        (256 * 1024)
+#define ECHO_HIGH        (4u * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
+#define DEFLATE_BUF_PWR2 27                 /* 128 MiB */
+#define NO_STATUS        1005               /* RFC 6455, 7.1.5 */
+#define ABNORMAL         1006
+#define TOO_BIG          1009
+#define CLOSE_ACK_MS     2000
 
 struct message {
     struct message *next;
@@ -48,7 +51,7 @@ struct session {
     size_t pipe_queued;
     struct ws_open open; /* its texts are not used after the opening */
     char origin[LOG_TEXT_LEN];
-    bool established, mute;
+    bool established, mute, close_sent;
     int close_code; /* asked for by us */
     char close_reason[124];
     int peer_code; /* said by the client; 0: nothing */
@@ -296,9 +299,21 @@ static void fault_due(uv_timer_t *timer)
 
 /* What libwebsockets says */
 
+/* permessage-deflate of 4.1.6 loses the rest of a message that does not fit into its buffers in one
+ * go, so they are made to hold any message.  They are allocated with the first compressed message,
+ * and only what is touched takes memory. */
+static void widen_deflate(struct session *s)
+{
+    static const char size[] = TEXT_OF(DEFLATE_BUF_PWR2);
+
+    (void)lws_set_extension_option(s->wsi, "permessage-deflate", "rx_buf_size", size);
+    (void)lws_set_extension_option(s->wsi, "permessage-deflate", "tx_buf_size", size);
+}
+
 static int opened(struct session *s)
 {
     s->established = true;
+    widen_deflate(s);
     if (s->open.close_code) {
         session_close(s, s->open.close_code, s->open.close_reason);
         return 0;
@@ -348,14 +363,11 @@ static void queue_echo(struct session *s)
 
 static int received(struct session *s, const void *in, size_t len)
 {
-    static unsigned char too_big[] = "message too big";
-
     if (s->close_code)
         return 0;
     if (s->rx_len + len > (size_t)s->engine->server->options.max_message) {
-        s->close_code = LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE;
-        lws_close_reason(s->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, too_big, sizeof too_big - 1);
-        return -1;
+        session_close(s, TOO_BIG, "message too big");
+        return 0;
     }
     xgrow(&s->rx, &s->rx_cap, LWS_PRE + s->rx_len + len + 1);
     if (len)
@@ -363,6 +375,31 @@ static int received(struct session *s, const void *in, size_t len)
     s->rx_len += len;
     if (lws_is_final_fragment(s->wsi) && !lws_remaining_packet_payload(s->wsi))
         queue_echo(s);
+    return 0;
+}
+
+/* Writes a whole short frame beside libwebsockets, into its end of the socket pair: in the writable
+ * callback it is between two frames and holds nothing back.  Returns -1 when the pair is broken. */
+static int write_frame(struct session *s, unsigned char opcode, const void *payload, size_t len)
+{
+    unsigned char frame[2 + 125];
+
+    frame[0] = (unsigned char)(0x80 | opcode);
+    frame[1] = (unsigned char)len;
+    if (len)
+        memcpy(frame + 2, payload, len);
+    return send(lws_get_socket_fd(s->wsi), frame, 2 + len, MSG_NOSIGNAL) == (ssize_t)(2 + len) ? 0
+                                                                                               : -1;
+}
+
+static int after_write(struct session *s)
+{
+    if (s->rx_stopped && s->echo_queued <= ECHO_HIGH) {
+        s->rx_stopped = false;
+        (void)lws_rx_flow_control(s->wsi, 1);
+    }
+    if (s->first)
+        (void)lws_callback_on_writable(s->wsi);
     return 0;
 }
 
@@ -377,6 +414,13 @@ static int write_echo(struct session *s)
 
     if (most && len > most)
         len = most;
+    if (!message->len) {
+        /* With permessage-deflate, 4.1.6 fails an assertion on an empty message. */
+        if (write_frame(s, message->binary ? 0x02 : 0x01, NULL, 0) < 0)
+            return -1;
+        pop_message(s);
+        return after_write(s);
+    }
     flags = lws_write_ws_flags(message->binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT, begins,
                                message->sent + len == message->len);
     if (lws_write(s->wsi, (unsigned char *)message->buf + LWS_PRE + message->sent, len,
@@ -385,28 +429,47 @@ static int write_echo(struct session *s)
     message->sent += len;
     if (message->sent == message->len)
         pop_message(s);
-    if (s->rx_stopped && s->echo_queued <= ECHO_HIGH) {
-        s->rx_stopped = false;
-        (void)lws_rx_flow_control(s->wsi, 1);
-    }
-    if (s->first)
-        (void)lws_callback_on_writable(s->wsi);
+    return after_write(s);
+}
+
+static void close_unanswered(uv_timer_t *timer)
+{
+    drop_conn(timer->data, HTTP_DROP_FIN);
+}
+
+/* Queues a close frame (RFC 6455, 5.5.1).  Not the way that libwebsockets has for it,
+ * lws_close_reason and -1: in Debian's 4.1.6 that drops the connection without a close frame,
+ * because a debugging aid was compiled in that closes everything on libuv twice. */
+static int write_close(struct session *s)
+{
+    unsigned char payload[2 + sizeof s->close_reason];
+    size_t len = strlen(s->close_reason);
+
+    payload[0] = (unsigned char)(s->close_code >> 8);
+    payload[1] = (unsigned char)(s->close_code & 0xff);
+    memcpy(payload + 2, s->close_reason, len);
+    if (write_frame(s, 0x08, payload, 2 + len) < 0)
+        return -1;
+    s->close_sent = true;
+    (void)lws_rx_flow_control(s->wsi, 1);
+    (void)uv_timer_start(&s->timer, close_unanswered, CLOSE_ACK_MS, 0);
     return 0;
 }
 
 static int writable(struct session *s)
 {
-    if (s->close_code) {
-        lws_close_reason(s->wsi, (enum lws_close_status)s->close_code,
-                         (unsigned char *)s->close_reason, strlen(s->close_reason));
-        return -1;
-    }
+    if (s->close_sent)
+        return 0;
+    if (s->close_code)
+        return write_close(s);
     return s->first ? write_echo(s) : 0;
 }
 
-static void peer_closes(struct session *s, const unsigned char *in, size_t len)
+/* Returns -1 when this answers our own close: then nothing is left to say. */
+static int peer_closes(struct session *s, const unsigned char *in, size_t len)
 {
     s->peer_code = len >= 2 ? in[0] << 8 | in[1] : NO_STATUS;
+    return s->close_sent ? -1 : 0;
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -424,8 +487,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return writable(s);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        peer_closes(s, in, len);
-        return 0;
+        return peer_closes(s, in, len);
     case LWS_CALLBACK_CLOSED:
         closed(s);
         return 0;
@@ -592,6 +654,8 @@ static struct lws_protocols *make_protocols(const struct options *options)
     for (i = 0; i <= n; i++) {
         protocols[i].name = i ? options->subprotocols[i - 1] : "";
         protocols[i].callback = on_event;
+        if (options->deflate)
+            protocols[i].rx_buffer_size = 1 << DEFLATE_BUF_PWR2;
     }
     return protocols;
 }

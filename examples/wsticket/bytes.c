@@ -1,3 +1,4 @@
+/* Growable bytes. */
 #include "bytes.h"
 
 #include "status.h"

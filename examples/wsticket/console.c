@@ -3,6 +3,7 @@
  * on stdout.  Piped output is the same lines without colour and without the countdown, so that it
  * can be compared and searched.
  */
+#include "options.h"
 #include "view.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct console {
     uint64_t due_ms;   /* When the next attempt begins, on the loop's clock. */
     bool drawn;        /* The countdown stands on the screen. */
     struct bytes line;
+    struct bytes words;
 };
 
 /* ---- Lines --------------------------------------------------------------------------------- */
@@ -117,9 +119,16 @@ static bool is_network_error(int code)
     }
 }
 
-static const char *text_of(const struct wst_cause *cause)
+/* Fields of the library's configuration are options here; what a server says stays as it is. */
+static const char *text_of(struct console *c, const struct wst_cause *cause)
 {
-    return cause->text[0] ? cause->text : wst_strerror(cause->code);
+    if (cause->text[0] == '\0')
+        return wst_strerror(cause->code);
+    if (cause->close_code)
+        return cause->text;
+    c->words.len = 0;
+    options_translate(cause->text, &c->words);
+    return c->words.data;
 }
 
 /* The causes in words, each on a line of its own: step, what happened, class, what follows. */
@@ -129,10 +138,10 @@ static void say_causes(struct console *c, const struct wst_error_info *info)
     if (info->next_delay_ms != WST_NO_DELAY)
         snprintf(next, sizeof(next), "next attempt in %" PRIu64 " ms", info->next_delay_ms);
     say(c, FAINT, "[WS] %s: %s (%s, attempt %" PRIu64 ", %s)", wst_step_name(info->cause.step),
-        text_of(&info->cause), wst_class_name(info->cause.cls), info->attempt, next);
+        text_of(c, &info->cause), wst_class_name(info->cause.cls), info->attempt, next);
     if (info->other.code != 0)
         say(c, FAINT, "[WS] and %s: %s (%s)", wst_step_name(info->other.step),
-            text_of(&info->other), wst_class_name(info->other.cls));
+            text_of(c, &info->other), wst_class_name(info->other.cls));
 }
 
 static void say_next(struct console *c, const struct wst_error_info *info)
@@ -290,7 +299,10 @@ static void timing(void *self, const struct wst_timing *t)
 static void log_line(void *self, enum wst_log_level level, const char *text)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
-    say(self, FAINT, "[log] %s: %s", names[level], text);
+    struct console *c = self;
+    c->words.len = 0;
+    options_translate(text, &c->words);
+    say(c, FAINT, "[log] %s: %s", names[level], c->words.data);
 }
 
 static void note(void *self, const char *text)
@@ -309,7 +321,7 @@ static void ended(void *self, enum wst_state last, const struct wst_error_info *
         return;
     }
     char text[400];
-    snprintf(text, sizeof(text), "[WS] Giving up: %s", text_of(&info->cause));
+    snprintf(text, sizeof(text), "[WS] Giving up: %s", text_of(c, &info->cause));
     write_line(c, BAD, text);
 }
 
@@ -339,6 +351,7 @@ static void release(void *self)
 {
     struct console *c = self;
     bytes_free(&c->line);
+    bytes_free(&c->words);
     free(c);
 }
 

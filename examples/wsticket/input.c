@@ -1,3 +1,7 @@
+/*
+ * stdin, line by line.  A terminal, a pipe and a socket are streams of libuv; a file, which is
+ * always "ready", is read on the pool.
+ */
 #include "input.h"
 
 #include <fcntl.h>

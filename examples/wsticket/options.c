@@ -1,3 +1,7 @@
+/*
+ * The command line to settings.  Every error names the option and the fix, and repeats no value
+ * that may be a secret.
+ */
 #include "options.h"
 
 #include "values.h"
@@ -165,13 +169,17 @@ static bool add_header(struct settings *s, const struct option *o, char *value)
     return true;
 }
 
+static void set_flag(struct settings *s, const struct option *o)
+{
+    memcpy((char *)s + o->offset, &o->number, sizeof(o->number));
+}
+
 static bool set_value(struct settings *s, const struct option *o, char *value)
 {
     char *to = (char *)s + o->offset;
     switch (o->kind) {
-    case OPTION_FLAG:
-        memcpy(to, &o->number, sizeof(o->number));
-        return true;
+    case OPTION_FLAG: /* It has no value. */
+        return false;
     case OPTION_FILE:
     case OPTION_DIR:
         if (!readable(o, value))
@@ -242,8 +250,10 @@ static bool parse_option(struct settings *s, int argc, char **argv, int *at)
         usage_error("--%s takes no value", o->name);
         return false;
     }
-    if (!o->argument)
-        return set_value(s, o, NULL);
+    if (!o->argument) {
+        set_flag(s, o);
+        return true;
+    }
     if (!equals && *at + 1 >= argc) {
         usage_error("--%s needs a value: --%s %s", o->name, o->name, o->argument);
         return false;
@@ -427,8 +437,9 @@ void options_translate(const char *text, struct bytes *to)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
     for (const char *p = text; *p;) {
         size_t n = strspn(p, letters);
-        /* Inside a sentence, "token" and "proxy" are words; "cap_ms" is none. */
-        bool name = p == text || memchr(p, '_', n);
+        /* "token" and "proxy" are words too, but for the front of "token: ..."; "cap_ms" is none.
+         */
+        bool name = memchr(p, '_', n) || (p == text && strchr(":,[", p[n]));
         const struct option *o = n && name ? find_field(p, n) : NULL;
         if (o) {
             bytes_add(to, "--", 2);

@@ -1,3 +1,6 @@
+/*
+ * Writing without making the loop wait: what fits at once, then a thread of the pool.
+ */
 #include "output.h"
 
 #include <errno.h>

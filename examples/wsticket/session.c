@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 /* Receiving pauses when so much waits for stdout, and goes on when so little does. */
-#define STDOUT_HIGH (256 * 1024)
-#define STDOUT_LOW  (64 * 1024)
+#define STDOUT_HIGH ((size_t)256 * 1024)
+#define STDOUT_LOW  ((size_t)64 * 1024)
 
 /* The framing that a message can need beside its payload: 2 + 8 + 4 bytes (RFC 6455, 5.2). */
 #define FRAMING 14

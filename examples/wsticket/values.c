@@ -1,3 +1,4 @@
+/* Numbers, times and sizes. */
 #include "values.h"
 
 #include <string.h>

@@ -91,6 +91,19 @@ static bool pop(struct wst_client *cl, struct wst__event *ev)
     return true;
 }
 
+/* Those of what was dropped mean nothing any more, but carry the same attempt's number. */
+void wst__driver_purge(struct wst_client *cl, enum wst__ev first, enum wst__ev last)
+{
+    size_t n = cl->queue_count;
+
+    for (size_t i = 0; i < n; i++) {
+        struct wst__event ev;
+
+        if (pop(cl, &ev) && (ev.type < first || ev.type > last))
+            wst__driver_push(cl, &ev);
+    }
+}
+
 static bool is_wanted(const struct wst__core *core)
 {
     return core->wanted && core->state != WST_STATE_FAILED;
@@ -315,6 +328,7 @@ static void drop_link(struct wst_client *cl)
     if (!link)
         return;
     keep_counts(cl);
+    wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT);
     cl->link = NULL;
     cl->handles++;
     wst__link_drop(link, wst__client_handle_gone, cl);
@@ -450,7 +464,10 @@ static void log_failure(struct wst_client *cl, const char *what)
 {
     const struct wst_error_info *e = &cl->last_error;
 
-    if (e->next_delay_ms == WST_NO_DELAY)
+    if (e->cause.code == WST_ERR_CANCELED)
+        wst__log(&cl->log, WST_LOG_INFO, "#%llu %s: %s", (unsigned long long)e->attempt, what,
+                 e->cause.text);
+    else if (e->next_delay_ms == WST_NO_DELAY)
         wst__log(&cl->log, WST_LOG_WARN, "#%llu %s: %s (%s)", (unsigned long long)e->attempt, what,
                  e->cause.text, wst_class_name(e->cause.cls));
     else

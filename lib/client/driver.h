@@ -6,6 +6,8 @@
 
 /* Puts an answer behind those that wait; wst__driver_pump() carries it out. */
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev);
+/* Drops the answers from |first| to |last| that wait. */
+void wst__driver_purge(struct wst_client *cl, enum wst__ev first, enum wst__ev last);
 /* Carries out what waits, one event at a time.  From the loop only; does nothing when it already
  * runs further up the stack, which will see what was pushed. */
 void wst__driver_pump(struct wst_client *cl);

@@ -433,6 +433,7 @@ void wst__steps_cancel(struct wst_client *cl)
     cl->http = NULL;
     cl->provider_request = 0;
     drop_provided(cl);
+    wst__driver_purge(cl, WST__EV_TOKEN_OK, WST__EV_TICKET_FAILED);
     wst__token_cancel_load(&cl->token);
 }
 

@@ -263,6 +263,19 @@ void wst__core_tell_ended(struct wst__core *c, struct wst__actions *out)
     a->to = c->state;
 }
 
+void wst__keep(struct wst__failure *to, struct wst__failure from)
+{
+    to->code = from.code;
+    to->step = from.step;
+    to->cls = from.cls;
+    to->http_status = from.http_status;
+    to->close_code = from.close_code;
+    to->retry_after_ms = from.retry_after_ms;
+    to->spread_ms = from.spread_ms;
+    to->verdict = from.verdict;
+    to->own = from.own;
+}
+
 void wst__core_clear_deadlines(struct wst__core *c)
 {
     c->step_due = c->dial_due = c->attempt_due = c->dial_idle_due = WST__NEVER;

@@ -26,27 +26,27 @@ struct wst__core {
     struct wst__rng rng;
     enum wst_state state;
     enum wst__dial dial;
-    bool wanted;           /* What the user wants. */
-    bool stopping;         /* CLOSING because of a stop; with |wanted|: started again since. */
-    bool ever_open;        /* This client has been open once. */
-    bool attempts_used_up; /* FAILED because of policy.max_attempts, not because of |failure|. */
-    uint32_t tries;        /* Attempts begun since the start or the last stable link. */
+    bool wanted;              /* What the user wants. */
+    bool stopping;            /* CLOSING because of a stop; with |wanted|: started again since. */
+    bool ever_open;           /* This client has been open once. */
+    bool attempts_used_up;    /* FAILED because of policy.max_attempts, not because of |failure|. */
+    uint32_t tries;           /* Attempts begun since the start or the last stable link. */
     uint64_t attempt;         /* Number of the current or last one; 0: none yet. */
     uint32_t failures;        /* In a row, since the last stable link. */
     uint32_t auth_failures;   /* Attempts running that ended in an auth failure. */
     uint32_t ticket_refusals; /* Times running that a ticket was refused. */
     /* This attempt. */
-    bool token_retried;  /* One 401 in step 2 has been answered with a new token. */
-    bool ticket_sent;    /* The ticket's request has left: its answer is awaited. */
-    bool ticket_ready;   /* A ticket is at hand. */
-    bool ticket_retried; /* A stale ticket was replaced once. */
-    bool redialed;       /* A connection that ended while it waited was replaced once. */
-    bool serial;         /* No parallel dial: the last attempt failed in step 1 or 2. */
+    bool token_retried;      /* One 401 in step 2 has been answered with a new token. */
+    bool ticket_sent;        /* The ticket's request has left: its answer is awaited. */
+    bool ticket_ready;       /* A ticket is at hand. */
+    bool ticket_retried;     /* A stale ticket was replaced once. */
+    bool redialed;           /* A connection that ended while it waited was replaced once. */
+    bool serial;             /* No parallel dial: the last attempt failed in step 1 or 2. */
     uint64_t ticket_boot_ms; /* When its request was begun, on the clock that runs during sleep. */
     uint64_t ticket_life_ms;
     /* The link. */
-    bool stable;             /* It has been up for policy.stable_ms. */
-    bool ping_pending;       /* A ping was asked for and has not left. */
+    bool stable;           /* It has been up for policy.stable_ms. */
+    bool ping_pending;     /* A ping was asked for and has not left. */
     uint64_t ping_left_ms; /* When the unanswered ping left, or while it is pending was asked for;
                               WST__NEVER: none. */
     uint64_t spread_ms;    /* reconnectSpreadMs from the last ticket reply. */

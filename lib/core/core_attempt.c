@@ -112,7 +112,7 @@ static void replace_ticket(struct wst__core *c, const struct wst__event *ev,
 {
     drop_ticket(c, out);
     if (c->ticket_retried) {
-        c->failure = wst__own_failure(WST_ERR_TICKET_STALE, WST_STEP_CONNECT);
+        wst__keep(&c->failure, wst__own_failure(WST_ERR_TICKET_STALE, WST_STEP_CONNECT));
         fail(c, ev, out);
         return;
     }
@@ -166,7 +166,7 @@ void wst__attempt_begin(struct wst__core *c, const struct wst__event *ev, struct
         c->tries++;
     c->token_retried = c->ticket_sent = c->ticket_ready = c->ticket_retried = c->redialed = false;
     c->stable = false;
-    c->other = (struct wst__failure){.code = 0};
+    wst__keep(&c->other, (struct wst__failure){.code = 0});
     c->attempt_due = wst__after(ev->now_ms, c->policy.attempt_timeout_ms);
     wst__core_enter(c, c->policy.token_step ? WST_STATE_TOKEN : after_token(c), out);
     wst__core_emit(c, WST__ACT_ATTEMPT_BEGIN, out);
@@ -209,7 +209,7 @@ void wst__attempt_token_failed(struct wst__core *c, const struct wst__event *ev,
                                struct wst__actions *out)
 {
     c->step_due = WST__NEVER;
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     c->failure.step = WST_STEP_TOKEN;
     fail(c, ev, out);
 }
@@ -230,8 +230,8 @@ void wst__attempt_ticket_ok(struct wst__core *c, const struct wst__event *ev,
     c->ticket_life_ms = ev->ticket_life_ms;
     c->spread_ms = ev->spread_ms;
     if (c->dial == WST__DIAL_DEAD) {
-        c->failure = c->other;
-        c->other = (struct wst__failure){.code = 0};
+        wst__keep(&c->failure, c->other);
+        wst__keep(&c->other, (struct wst__failure){.code = 0});
         fail(c, ev, out);
         return;
     }
@@ -261,7 +261,7 @@ void wst__attempt_ticket_failed(struct wst__core *c, const struct wst__event *ev
         begin_step(c, ev, out);
         return;
     }
-    c->failure = f;
+    wst__keep(&c->failure, f);
     fail(c, ev, out);
 }
 
@@ -290,10 +290,10 @@ static void lose_dial(struct wst__core *c, const struct wst__event *ev, struct w
         dial(c, ev, out);
     } else if (c->state == WST_STATE_TICKET && c->ticket_sent && !stop) {
         c->dial = WST__DIAL_DEAD;
-        c->other = f;
+        wst__keep(&c->other, f);
         c->other.cls = wst__verdict(&c->policy, &f, false);
     } else {
-        c->failure = f;
+        wst__keep(&c->failure, f);
         fail(c, ev, out);
     }
 }
@@ -317,9 +317,9 @@ void wst__attempt_timeout(struct wst__core *c, const struct wst__event *ev,
     uint64_t now = ev->now_ms;
 
     if (wst__is_due(c->step_due, now) || wst__is_due(c->attempt_due, now)) {
-        c->failure = wst__own_failure(WST_ERR_TIMEOUT, step_of(c->state));
+        wst__keep(&c->failure, wst__own_failure(WST_ERR_TIMEOUT, step_of(c->state)));
         if (c->state != WST_STATE_CONNECTING && wst__is_due(c->dial_due, now)) {
-            c->other = no_connection;
+            wst__keep(&c->other, no_connection);
             c->other.cls = WST_CLASS_TRANSIENT;
         }
         fail(c, ev, out);

@@ -23,6 +23,10 @@ void wst__core_tell(struct wst__core *c, enum wst__act type, uint64_t ms, struct
 void wst__core_tell_ended(struct wst__core *c, struct wst__actions *out);
 void wst__core_clear_deadlines(struct wst__core *c);
 
+/* Field by field: the bytes between the fields are the core's own, so that equal cores are equal
+ * as bytes. */
+void wst__keep(struct wst__failure *to, struct wst__failure from);
+
 /* core_attempt.c */
 wst__core_fn wst__attempt_start, wst__attempt_begin, wst__attempt_stop, wst__attempt_timeout,
     wst__attempt_token_ok, wst__attempt_token_failed, wst__attempt_ticket_sent,

@@ -39,8 +39,6 @@ static void note_stable(struct wst__core *c, uint64_t now_ms)
     c->stable = true;
     c->tries = 0;
     c->failures = 0;
-    c->auth_failures = 0;
-    c->ticket_refusals = 0;
 }
 
 static uint64_t blocked_ping_ms(const struct wst__policy *p)
@@ -83,7 +81,6 @@ void wst__link_slept(struct wst__core *c, uint64_t now_ms)
 
 void wst__link_wake(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
-    note_stable(c, ev->now_ms);
     note_life(c, ev);
     if (c->ping_left_ms == WST__NEVER)
         probe(c, ev->now_ms, out);
@@ -108,7 +105,7 @@ void wst__link_timeout(struct wst__core *c, const struct wst__event *ev, struct 
     if (wst__is_due(c->dead_due, now)) {
         wst__core_emit(c, WST__ACT_DROP_LINK, out);
         wst__core_clear_deadlines(c);
-        c->failure = wst__own_failure(WST_ERR_PING_TIMEOUT, WST_STEP_CONNECT);
+        wst__keep(&c->failure, wst__own_failure(WST_ERR_PING_TIMEOUT, WST_STEP_CONNECT));
         c->failure.close_code = CODE_NO_CLOSE_FRAME;
         wst__settle(c, ev, WST__ACT_CLOSED, out);
     } else if (wst__is_due(c->ping_due, now)) {
@@ -138,7 +135,7 @@ void wst__link_stop(struct wst__core *c, const struct wst__event *ev, struct wst
 
 void wst__link_closing(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     begin_closing(c, ev, out);
 }
 
@@ -153,7 +150,7 @@ static void lose_link(struct wst__core *c, const struct wst__event *ev, struct w
 void wst__link_closed(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
     note_stable(c, ev->now_ms);
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     lose_link(c, ev, out);
 }
 
@@ -177,7 +174,7 @@ void wst__closing_closed(struct wst__core *c, const struct wst__event *ev, struc
         end_stop(c, ev, out);
         return;
     }
-    c->failure = ev->failure;
+    wst__keep(&c->failure, ev->failure);
     lose_link(c, ev, out);
 }
 
@@ -192,7 +189,7 @@ void wst__closing_timeout(struct wst__core *c, const struct wst__event *ev,
         return;
     }
     if (c->failure.code == 0) {
-        c->failure = wst__own_failure(WST_ERR_TIMEOUT, WST_STEP_CONNECT);
+        wst__keep(&c->failure, wst__own_failure(WST_ERR_TIMEOUT, WST_STEP_CONNECT));
         c->failure.close_code = CODE_NO_CLOSE_FRAME;
     }
     c->failure.verdict = ev->failure.verdict; /* Asked for now: the end itself is our finding. */

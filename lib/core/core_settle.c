@@ -29,8 +29,8 @@ static void count_up(uint32_t *n)
 
 void wst__settle_canceled(struct wst__core *c)
 {
-    c->failure = (struct wst__failure){.code = WST_ERR_CANCELED, .step = WST_STEP_NONE};
-    c->other = (struct wst__failure){.code = 0};
+    wst__keep(&c->failure, (struct wst__failure){.code = WST_ERR_CANCELED, .step = WST_STEP_NONE});
+    wst__keep(&c->other, (struct wst__failure){.code = 0});
 }
 
 /* Step 2 refused a token, and another one, or there was no other: of that the ladder alone does

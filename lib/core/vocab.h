@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WST__STATE_COUNT (WST_STATE_FAILED + 1)
-#define WST__NEVER UINT64_MAX
+#define WST__STATE_COUNT      (WST_STATE_FAILED + 1)
+#define WST__NEVER            UINT64_MAX
 #define WST__MAX_UNAUTHORIZED 16
 
 /* What can happen.  Those from TOKEN_OK on are answers: they carry the number of the attempt that
@@ -28,7 +28,8 @@ enum wst__ev {
     WST__EV_TICKET_OK,     /* Step 2 is done: |ticket_life_ms|, |spread_ms|. */
     WST__EV_TICKET_FAILED, /* Step 2 failed: |failure|. */
     WST__EV_DIAL_OK,       /* The connection (TLS included) stands, nothing is written yet. */
-    WST__EV_LINK_FAILED,   /* It never came up, ended before it was open, or was refused: |failure|. */
+    WST__EV_LINK_FAILED,   /* It never came up, ended before it was open, or was refused: |failure|.
+                            */
     WST__EV_LINK_OPEN,     /* The upgrade was accepted. */
     WST__EV_LINK_CLOSING,  /* The peer's close frame, or the end of our patience with its protocol:
                               the close handshake is under way.  |failure|, when known, counts
@@ -40,13 +41,13 @@ enum wst__ev {
 
 /* What is known of a failure, as far as a decision needs it. */
 struct wst__failure {
-    int code;                /* WST_ERR_*; 0: none. */
+    int code; /* WST_ERR_*; 0: none. */
     enum wst_step step;
-    enum wst_class cls;      /* Filled in by the core (verdict.h). */
-    int http_status;         /* 0: none. */
-    int close_code;          /* 0: none. */
-    uint64_t retry_after_ms; /* What the server asked for: a floor.  0: nothing. */
-    uint64_t spread_ms;      /* reconnectSpreadMs of a refusal.  0: nothing. */
+    enum wst_class cls;       /* Filled in by the core (verdict.h). */
+    int http_status;          /* 0: none. */
+    int close_code;           /* 0: none. */
+    uint64_t retry_after_ms;  /* What the server asked for: a floor.  0: nothing. */
+    uint64_t spread_ms;       /* reconnectSpreadMs of a refusal.  0: nothing. */
     enum wst_verdict verdict; /* The application's own. */
     bool own; /* Filled in by the core: found by itself (a deadline, silence, a stale ticket), so
                  the application was not asked before; see wst__core_foresee(). */
@@ -59,27 +60,27 @@ struct wst__event {
     uint64_t boot_ms;    /* The clock that runs during sleep. */
     uint64_t last_rx_ms; /* Monotonic time of the last byte received on the link; 0: none.  While
                             receiving is paused: now_ms, for then the liveness clock stands. */
-    uint64_t ticket_life_ms; /* TICKET_OK. */
-    uint64_t spread_ms;      /* TICKET_OK: reconnectSpreadMs for the next reconnect; 0: none. */
+    uint64_t ticket_life_ms;     /* TICKET_OK. */
+    uint64_t spread_ms;          /* TICKET_OK: reconnectSpreadMs for the next reconnect; 0: none. */
     struct wst__failure failure; /* *_FAILED, LINK_CLOSED, LINK_CLOSING; of any other event only
                                     |verdict| is read, on a failure that the core finds itself. */
 };
 
 /* What must be done, in this order. */
 enum wst__act {
-    WST__ACT_STATE,          /* Tell: state changed, |from| -> |to|. */
-    WST__ACT_ATTEMPT_BEGIN,  /* Tell: attempt |attempt| begins. */
-    WST__ACT_ENSURE_TOKEN,   /* Begin step 1; answer TOKEN_OK or TOKEN_FAILED. */
-    WST__ACT_DROP_TOKEN,     /* Forget the token that this attempt used (not a newer one). */
-    WST__ACT_GET_TICKET,     /* Begin step 2; answer TICKET_SENT, then TICKET_OK or TICKET_FAILED. */
-    WST__ACT_DROP_TICKET,    /* Wipe the ticket at hand. */
-    WST__ACT_CANCEL_HTTP,    /* Drop what steps 1 and 2 have under way. */
-    WST__ACT_DIAL,           /* Begin to connect; answer DIAL_OK or LINK_FAILED. */
-    WST__ACT_UPGRADE,        /* Write the upgrade with the ticket; answer LINK_OPEN or LINK_FAILED. */
-    WST__ACT_CLOSE_LINK,     /* Begin the close handshake; answer LINK_CLOSED. */
-    WST__ACT_DROP_LINK,      /* End dial or connection at once; no answer. */
-    WST__ACT_PING,           /* Send a ping; answer PING_LEFT. */
-    WST__ACT_OPENED,         /* Tell: the attempt ended well. */
+    WST__ACT_STATE,         /* Tell: state changed, |from| -> |to|. */
+    WST__ACT_ATTEMPT_BEGIN, /* Tell: attempt |attempt| begins. */
+    WST__ACT_ENSURE_TOKEN,  /* Begin step 1; answer TOKEN_OK or TOKEN_FAILED. */
+    WST__ACT_DROP_TOKEN,    /* Forget the token that this attempt used (not a newer one). */
+    WST__ACT_GET_TICKET,    /* Begin step 2; answer TICKET_SENT, then TICKET_OK or TICKET_FAILED. */
+    WST__ACT_DROP_TICKET,   /* Wipe the ticket at hand. */
+    WST__ACT_CANCEL_HTTP,   /* Drop what steps 1 and 2 have under way. */
+    WST__ACT_DIAL,          /* Begin to connect; answer DIAL_OK or LINK_FAILED. */
+    WST__ACT_UPGRADE,    /* Write the upgrade with the ticket; answer LINK_OPEN or LINK_FAILED. */
+    WST__ACT_CLOSE_LINK, /* Begin the close handshake; answer LINK_CLOSED. */
+    WST__ACT_DROP_LINK,  /* End dial or connection at once; no answer. */
+    WST__ACT_PING,       /* Send a ping; answer PING_LEFT. */
+    WST__ACT_OPENED,     /* Tell: the attempt ended well. */
     WST__ACT_ATTEMPT_FAILED, /* Tell: the attempt ended badly: core.failure, core.other, |ms|. */
     WST__ACT_CLOSED,         /* Tell: the open link ended: core.failure, |ms|. */
     WST__ACT_ENDED,          /* Tell: IDLE by stop, or FAILED: core.failure.  The terminal event. */
@@ -119,9 +120,9 @@ struct wst__policy {
     enum wst_give_up give_up;
     uint32_t unauthorized_count;
     uint16_t unauthorized[WST__MAX_UNAUTHORIZED];
-    bool token_step;    /* There is a step 1 (a token is needed at all). */
-    bool ticket_step;   /* There is a step 2. */
-    bool parallel_dial; /* Dial beside steps 1 and 2. */
+    bool token_step;       /* There is a step 1 (a token is needed at all). */
+    bool ticket_step;      /* There is a step 2. */
+    bool parallel_dial;    /* Dial beside steps 1 and 2. */
     bool late_dial_target; /* The reply of step 2 names the URL: dial only after it. */
 };
 

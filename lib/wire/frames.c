@@ -8,9 +8,9 @@
 
 enum {
     LAY_OUT_MAX = 16, /* Frames laid out at once: more would gain nothing and cost rewinds. */
-    SHORT_HEAD = 2,   /* Header with a length up to 125, */
-    MEDIUM_HEAD = 4,  /* up to 65535, */
-    LONG_HEAD = 10,   /* and above. */
+    SHORT_HEAD = WST__HEAD_SHORT,
+    MEDIUM_HEAD = WST__HEAD_MEDIUM,
+    LONG_HEAD = 10, /* Header with a length above 65535. */
     MASK_KEY = 4
 };
 
@@ -21,28 +21,29 @@ enum {
 static size_t lay_out(struct wst__frames *f, uint8_t *buf, size_t room)
 {
     const uint8_t *p = f->in;
-    size_t n = 0;
+    uint8_t *to = buf;
+    size_t left = (size_t)(f->end - p) < room ? (size_t)(f->end - p) : room;
+    unsigned ahead = 0;
 
-    for (f->ahead = 0; f->ahead < LAY_OUT_MAX && f->end - p >= MEDIUM_HEAD; f->ahead++) {
-        size_t head = SHORT_HEAD;
+    while (left >= MEDIUM_HEAD && ahead < LAY_OUT_MAX) {
         size_t size = p[1];
 
-        if (size >= 126) {
-            if (size != 126)
-                break;
-            head = MEDIUM_HEAD;
-            size = (size_t)(p[2] << 8 | p[3]);
-        }
-        size += head;
-        if (size > (size_t)(f->end - p) || size > room - n)
+        if (size < 126)
+            size += SHORT_HEAD;
+        else if (size == 126)
+            size = (size_t)(p[2] << 8 | p[3]) + MEDIUM_HEAD;
+        else
             break;
-        memcpy(buf + n, p, SHORT_HEAD);
-        if (head == MEDIUM_HEAD)
-            memcpy(buf + n + 2, p + 2, 2);
-        n += size;
+        if (size > left)
+            break;
+        memcpy(to, p, MEDIUM_HEAD); /* What is too much lies where payload goes. */
         p += size;
+        to += size;
+        left -= size;
+        ahead++;
     }
-    return n;
+    f->ahead = ahead;
+    return (size_t)(to - buf);
 }
 
 /*
@@ -113,7 +114,7 @@ void wst__frames_free(struct wst__frames *f)
     wst__free(f);
 }
 
-int wst__frames_next(struct wst__frames *f, const uint8_t **p, const uint8_t *end, bool *whole)
+int wst__frames_next(struct wst__frames *f, const uint8_t **p, const uint8_t *end)
 {
     ssize_t r;
 
@@ -122,10 +123,9 @@ int wst__frames_next(struct wst__frames *f, const uint8_t **p, const uint8_t *en
     r = wslay_frame_recv(f->wslay, &f->io);
     if (r < 0)
         return r == WSLAY_ERR_WANT_READ ? 0 : WST_ERR_WS_PROTOCOL;
-    *whole = f->ahead > 0;
-    if (*whole) {
+    if (f->ahead) {
         f->ahead--;
-        *p += f->io.payload_length < 126 ? SHORT_HEAD : MEDIUM_HEAD;
+        *p += wst__frames_head((size_t)r);
         return 1;
     }
     *p = f->in;
@@ -134,7 +134,7 @@ int wst__frames_next(struct wst__frames *f, const uint8_t **p, const uint8_t *en
     f->counted = (uint64_t)r;
     f->got = 0;
     f->length = f->io.payload_length;
-    return 1;
+    return 2;
 }
 
 void wst__frames_count(struct wst__frames *f, size_t n)

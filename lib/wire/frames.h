@@ -18,7 +18,11 @@
 #include <stdint.h>
 #include <wslay/wslay.h>
 
-enum { WST__CONTROL_MAX = 125 }; /* RFC 6455, 5.5. */
+enum {
+    WST__CONTROL_MAX = 125, /* RFC 6455, 5.5. */
+    WST__HEAD_SHORT = 2,    /* Header with a length up to 125, */
+    WST__HEAD_MEDIUM = 4,   /* and up to 65535. */
+};
 
 struct wst__frames {
     wslay_frame_context_ptr wslay;
@@ -41,12 +45,19 @@ void wst__frames_free(struct wst__frames *f);
 
 /*
  * Parses the next header from |*p|; |f->io| tells what it says.
- *  1: |*p| is at the payload.  |*whole|: all of it is there, up to |end|, and the frame is done
- *     with; else |f->length| bytes of it are to be counted by wst__frames_count() as they arrive.
+ *  2: |*p| is at the payload; |f->length| bytes of it are to be counted by wst__frames_count() as
+ *     they arrive.
+ *  1: |*p| is at the payload, all of it is there, and the frame is done with.
  *  0: all input was used up, the header goes on behind it.
  * <0: WS_PROTOCOL, the header is not allowed; |f| must be freed.
  */
-int wst__frames_next(struct wst__frames *f, const uint8_t **p, const uint8_t *end, bool *whole);
+int wst__frames_next(struct wst__frames *f, const uint8_t **p, const uint8_t *end);
+
+/* The size of a server's header for a payload of |n| bytes that lies in wslay's buffer. */
+static inline size_t wst__frames_head(size_t n)
+{
+    return n < 126 ? WST__HEAD_SHORT : WST__HEAD_MEDIUM;
+}
 /* |n| more payload bytes have arrived. */
 void wst__frames_count(struct wst__frames *f, size_t n);
 /*

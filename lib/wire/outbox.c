@@ -27,67 +27,66 @@ struct mark {
 };
 #define NO_END SIZE_MAX
 
-/* ---- Marks --------------------------------------------------------------------------------- */
+/* ---- The block ----------------------------------------------------------------------------- */
 
-/* The |i|th live mark; they grow down from the block's end. */
-static struct mark *mark_at(const struct wst__outbox *o, size_t i)
+/* The mark of the first frame. */
+static struct mark *first_mark(const struct wst__outbox *o)
 {
-    void *end = o->block.data + o->block.cap;
+    void *end = o->block.data + o->high;
 
-    return (struct mark *)end - 1 - o->marks_gone - i;
+    return (struct mark *)end - 1;
 }
 
 /* Bytes of the first frame that have not left, when some have: else 0. */
 static size_t begun_left(const struct wst__outbox *o)
 {
-    return o->begun ? mark_at(o, 0)->frame - o->begun : 0;
-}
-
-/* ---- The block ----------------------------------------------------------------------------- */
-
-static size_t marks_bytes(size_t count)
-{
-    return count * sizeof(struct mark);
+    return o->begun ? first_mark(o)->frame - o->begun : 0;
 }
 
 /* Moves what is live to the two ends of |to|, which may be the same block. */
-static void move(struct wst__outbox *o, struct wst__block *to)
+static void move(struct wst__outbox *o, const struct wst__block *to)
 {
-    size_t marks = marks_bytes(o->marks);
     size_t bytes = o->tail - o->head;
+    size_t marks = o->high - o->low;
 
-    if (o->marks)
-        memmove(to->data + to->cap - marks, mark_at(o, o->marks - 1), marks);
+    if (marks)
+        memmove(to->data + to->cap - marks, o->block.data + o->low, marks);
     if (bytes)
         memmove(to->data, o->block.data + o->head, bytes);
     o->head = 0;
     o->tail = bytes;
-    o->marks_gone = 0;
+    o->low = to->cap - marks;
+    o->high = to->cap;
 }
 
-/* Makes room for a frame of |n| bytes and its mark.  NOMEM. */
-static int reserve(struct wst__outbox *o, const struct wst__outbox_env *env, size_t n)
+static int take_block(struct wst__outbox *o, struct wst__ws_pool *pool, size_t need)
 {
-    size_t live = o->tail - o->head + marks_bytes(o->marks);
-    size_t dead = o->head + marks_bytes(o->marks_gone);
-    size_t need = n + sizeof(struct mark);
+    int rc = wst__pool_take(pool, &o->block, need, need);
+
+    o->low = o->high = o->block.cap;
+    return rc;
+}
+
+/* Makes room for |need| more bytes: of frames and marks.  NOMEM. */
+static int reserve(struct wst__outbox *o, const struct wst__outbox_env *env, size_t need)
+{
+    size_t live = o->tail - o->head + o->high - o->low;
     struct wst__block larger = {NULL, 0};
     size_t cap;
     int rc;
 
-    if (o->block.cap - live - dead >= need)
-        return 0;
     /* To move costs as much as is live: worth it only if at least so much is won. */
-    if (dead >= live && o->block.cap - live >= need) {
+    if (o->block.cap - live >= need && o->block.cap - live >= o->block.cap / 2) {
         move(o, &o->block);
         return 0;
     }
+    if (!o->block.data)
+        return take_block(o, env->pool, need);
     cap = live + need > 2 * o->block.cap ? live + need : 2 * o->block.cap;
     rc = wst__pool_take(env->pool, &larger, cap, cap);
     if (rc != 0)
         return rc;
-    if (o->block.data)
-        move(o, &larger);
+    move(o, &larger);
     wst__pool_give(env->pool, &o->block);
     o->block = larger;
     return 0;
@@ -98,7 +97,7 @@ static void give_back(struct wst__outbox *o, struct wst__ws_pool *pool)
 {
     wst__pool_give(pool, &o->block);
     o->head = o->tail = 0;
-    o->marks_gone = 0;
+    o->low = o->high = 0;
 }
 
 /* ---- Frames -------------------------------------------------------------------------------- */
@@ -108,64 +107,75 @@ static size_t head_size(size_t n)
     return KEY + (n < 126 ? 2u : n < 65536 ? 4u : 10u);
 }
 
-/* Writes a whole frame (RFC 6455, 5.2). */
-static void write_frame(const struct wst__outbox_env *env, uint8_t *to, uint8_t first,
-                        const uint8_t *data, size_t n)
+/* The header of a frame that is not short, up to the key; returns its size (RFC 6455, 5.2). */
+static size_t write_long_head(uint8_t *to, uint8_t first, uint64_t n)
 {
-    size_t i = 2;
+    size_t size = n < 65536 ? 4 : 10;
 
     to[0] = first;
-    if (n < 126) {
-        to[1] = (uint8_t)(MASKED | n);
-    } else if (n < 65536) {
-        to[1] = MASKED | 126;
-        to[2] = (uint8_t)(n >> 8);
-        to[3] = (uint8_t)n;
-        i = 4;
-    } else {
-        to[1] = MASKED | 127;
-        for (; i < 10; i++)
-            to[i] = (uint8_t)((uint64_t)n >> (8 * (9 - i)));
-    }
-    wst__pool_key(env->pool, to + i, env->random, env->random_arg);
-    if (n)
-        wst__mask(to + i + KEY, data, n, to + i);
+    to[1] = n < 65536 ? MASKED | 126 : MASKED | 127;
+    for (size_t i = 2; i < size; i++)
+        to[i] = (uint8_t)(n >> (8 * (size - 1 - i)));
+    return size;
 }
 
-static int add_frame(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
-                     const uint8_t *data, size_t n, const struct mark *mark)
+/* Writes a whole frame. */
+static inline void write_frame(const struct wst__outbox_env *env, uint8_t *to, uint8_t first,
+                               const uint8_t *data, size_t n)
 {
-    int rc = reserve(o, env, mark->frame);
+    size_t head = 2;
 
-    if (rc != 0)
-        return rc;
-    write_frame(env, o->block.data + o->tail, first, data, n);
-    o->tail += mark->frame;
-    *mark_at(o, o->marks) = *mark;
-    o->marks++;
+    if (n < 126) {
+        to[0] = first;
+        to[1] = (uint8_t)(MASKED | n);
+    } else {
+        head = write_long_head(to, first, n);
+    }
+    to += head;
+    wst__pool_key(env->pool, to, env->random, env->random_arg);
+    if (n)
+        wst__mask(to + KEY, data, n, to);
+}
+
+static inline int add_frame(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
+                            const uint8_t *data, size_t n, void *ref, size_t size)
+{
+    size_t frame = head_size(n) + n;
+    struct mark *mark;
+
+    if (o->low - o->tail < frame + sizeof *mark) {
+        int rc = reserve(o, env, frame + sizeof *mark);
+
+        if (rc != 0)
+            return rc;
+    }
+    o->low -= sizeof *mark;
+    mark = (struct mark *)(void *)(o->block.data + o->low);
+    mark->ref = ref;
+    mark->frame = frame;
+    mark->size = size;
+    o->tail += frame;
+    write_frame(env, o->block.data + o->tail - frame, first, data, n);
     return 0;
 }
 
 int wst__outbox_data(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size)
 {
-    size_t used = o->tail - o->head + marks_bytes(o->marks);
-    struct mark mark = {ref, 0, first & FIN ? size : NO_END};
-    size_t over = head_size(n) + sizeof mark;
+    size_t used = o->tail - o->head + o->high - o->low;
+    size_t over = sizeof(struct mark) + head_size(n);
 
-    if (over > env->max || n > env->max - over)
+    if (n > env->max || over > env->max - n)
         return WST_ERR_TOO_LARGE;
-    if (used > env->max - over - n || o->marks == UINT32_MAX)
+    if (used > env->max - n - over)
         return WST_ERR_QUEUE_FULL;
-    mark.frame = head_size(n) + n;
-    return add_frame(o, env, first, data, n, &mark);
+    return add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
 }
 
 int wst__outbox_close(struct wst__outbox *o, const struct wst__outbox_env *env,
                       const uint8_t *payload, size_t n)
 {
-    struct mark mark = {NULL, CONTROL_HEAD + n, NO_END};
-    int rc = add_frame(o, env, FIN | OPCODE_CLOSE, payload, n, &mark);
+    int rc = add_frame(o, env, FIN | OPCODE_CLOSE, payload, n, NULL, NO_END);
 
     o->closing = rc == 0;
     return rc;
@@ -247,7 +257,8 @@ int wst__outbox_ping(struct wst__outbox *o, const struct wst__outbox_env *env,
 /* Nothing may follow a close frame (RFC 6455, 5.5.1). */
 static bool close_has_begun(const struct wst__outbox *o)
 {
-    return o->closing && (o->marks == 0 || (o->marks == 1 && o->begun));
+    return o->closing &&
+           (o->low == o->high || (o->begun && o->high - o->low == sizeof(struct mark)));
 }
 
 int wst__outbox_pong(struct wst__outbox *o, const struct wst__outbox_env *env,
@@ -288,27 +299,34 @@ static size_t data_first(const struct wst__outbox *o)
     return o->control_next > o->control_head ? 0 : begun_left(o);
 }
 
-size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
+/* With control frames: the rest of the data frame that has begun, they, the other data. */
+static void show_all(struct wst__outbox *o, struct pieces *ps)
 {
-    struct pieces ps = {iov, max, 0, 0};
-    size_t control;
     size_t first;
 
     if (o->is_shown) {
         /* Nothing of what was handed out before was taken. */
-        o->is_shown = false;
         o->blocked = true;
+        o->is_shown = false;
         keep_newest_pong(o);
     }
-    control = o->control_tail - o->control_head;
-    first = control ? data_first(o) : 0;
-    o->shown_control = 0;
-    if (add_piece(&ps, first ? o->block.data + o->head : NULL, first)) {
-        if (control && add_piece(&ps, o->control + o->control_head, control))
-            o->shown_control = o->control_tail;
-        if (!control || o->shown_control)
-            (void)add_piece(&ps, o->block.data + o->head + first, o->tail - o->head - first);
+    first = data_first(o);
+    if (add_piece(ps, first ? o->block.data + o->head : NULL, first) &&
+        add_piece(ps, o->control + o->control_head, o->control_tail - o->control_head)) {
+        o->shown_control = o->control_tail;
+        (void)add_piece(ps, o->block.data + o->head + first, o->tail - o->head - first);
     }
+}
+
+size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
+{
+    struct pieces ps = {iov, max, 0, 0};
+
+    o->shown_control = 0;
+    if (o->control)
+        show_all(o, &ps);
+    else
+        (void)add_piece(&ps, o->block.data + o->head, o->tail - o->head);
     o->shown = ps.bytes;
     o->is_shown = ps.bytes != 0;
     return ps.count;
@@ -353,7 +371,7 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
                       void *arg)
 {
     while (n) {
-        struct mark mark = *mark_at(o, 0);
+        struct mark mark = *first_mark(o);
         size_t left = mark.frame - o->begun;
 
         if (left > n) {
@@ -364,8 +382,7 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
         n -= left;
         o->head += left;
         o->begun = 0;
-        o->marks--;
-        o->marks_gone++;
+        o->high -= sizeof mark;
         if (mark.size != NO_END)
             sent(arg, mark.ref, mark.size);
     }
@@ -376,34 +393,42 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* How many of |n| bytes that were taken are control frames'; |*first|: data ahead of them. */
+static size_t taken_control(const struct wst__outbox *o, size_t n, size_t *first)
+{
+    if (o->shown_control == 0)
+        return 0;
+    *first = smaller(n, data_first(o));
+    return smaller(n - *first, o->shown_control - o->control_head);
+}
+
 void wst__outbox_taken(struct wst__outbox *o, const struct wst__outbox_env *env, size_t n,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg)
 {
-    size_t control = o->shown_control ? o->shown_control - o->control_head : 0;
-    size_t first = smaller(n, control ? data_first(o) : 0);
-
     assert(n <= o->shown);
-    control = smaller(n - first, control);
     o->blocked = n < o->shown;
     o->is_shown = false;
     o->shown = 0;
-    o->shown_control = 0;
-    take_control(o, control);
-    if (o->control)
+    if (o->control) {
+        size_t first = 0;
+        size_t control = taken_control(o, n, &first);
+
+        n -= control;
+        take_control(o, control);
         tidy_control(o);
-    if (o->blocked && o->control)
-        keep_newest_pong(o);
-    take_data(o, first, sent, arg);
-    take_data(o, n - first - control, sent, arg);
-    if (o->marks == 0 && o->block.data)
+        if (o->blocked)
+            keep_newest_pong(o);
+    }
+    take_data(o, n, sent, arg);
+    if (o->low == o->high && o->block.data)
         give_back(o, env->pool);
 }
 
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
                       void (*unsent)(void *arg, void *ref, size_t n), void *arg)
 {
-    for (size_t i = 0; unsent && i < o->marks; i++) {
-        const struct mark *mark = mark_at(o, i);
+    for (; unsent && o->low < o->high; o->high -= sizeof(struct mark)) {
+        const struct mark *mark = first_mark(o);
 
         if (mark->size != NO_END)
             unsent(arg, mark->ref, mark->size);
@@ -416,8 +441,8 @@ void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
 void wst__outbox_count(const struct wst__outbox *o, uint64_t *messages, uint64_t *bytes)
 {
     *messages = *bytes = 0;
-    for (size_t i = 0; i < o->marks; i++) {
-        const struct mark *mark = mark_at(o, i);
+    for (size_t at = o->low; at < o->high; at += sizeof(struct mark)) {
+        const struct mark *mark = (const struct mark *)(const void *)(o->block.data + at);
 
         if (mark->size != NO_END) {
             ++*messages;

@@ -25,11 +25,10 @@ enum {
 
 struct wst__outbox {
     struct wst__block block;
-    size_t head, tail;   /* The frames in it that have not left. */
-    size_t begun;        /* So much of the first one has left. */
-    uint32_t marks_gone; /* Marks that stand unused at the block's end, */
-    uint32_t marks;      /* and the live ones before them. */
-    uint8_t *control;    /* NULL when there are none. */
+    size_t head, tail; /* The frames in it that have not left. */
+    size_t begun;      /* So much of the first one has left. */
+    size_t low, high;  /* The marks of these frames, the newest lowest. */
+    uint8_t *control;  /* NULL when there are none. */
     uint32_t control_cap;
     uint32_t control_head, control_tail;
     uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
@@ -85,7 +84,7 @@ void wst__outbox_count(const struct wst__outbox *o, uint64_t *messages, uint64_t
 /* The close frame was added and has wholly left. */
 static inline bool wst__outbox_closed(const struct wst__outbox *o)
 {
-    return o->closing && o->marks == 0;
+    return o->closing && o->low == o->high;
 }
 
 #endif

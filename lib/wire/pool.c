@@ -18,6 +18,7 @@ void wst__ws_pool_free(struct wst__ws_pool *pool)
         wst__frames_free(pool->frames[--pool->frames_count]);
     while (pool->blocks_count)
         wst__free(pool->blocks[--pool->blocks_count].data);
+    wst__free(pool->small.data);
     wst__wipe(pool->keys, sizeof pool->keys);
     wst__free(pool);
 }
@@ -46,7 +47,7 @@ static struct wst__block remove_block(struct wst__ws_pool *pool, size_t i)
     return b;
 }
 
-int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want)
+int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want)
 {
     size_t i = best(pool, want);
 
@@ -64,7 +65,7 @@ int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b, size_t least
     return b->data ? 0 : WST_ERR_NOMEM;
 }
 
-void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *b)
+void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block *b)
 {
     struct wst__block old = *b;
     size_t smallest = 0;

@@ -17,8 +17,9 @@ enum {
     WST__POOL_BLOCKS = 4,          /* Blocks kept, */
     WST__POOL_BYTES = 4 << 20,     /* and how many bytes these may have together. */
     WST__POOL_BLOCK_MIN = 4 << 10, /* No block is smaller. */
-    WST__POOL_ALIGN = 64,          /* Their sizes are multiples of it. */
-    WST__POOL_KEY_BYTES = 256,     /* Random bytes taken at once: 64 masking keys. */
+    WST__POOL_SMALL = 64 << 10,
+    WST__POOL_ALIGN = 64,      /* Their sizes are multiples of it. */
+    WST__POOL_KEY_BYTES = 256, /* Random bytes taken at once: 64 masking keys. */
 };
 
 struct wst__block {
@@ -29,6 +30,7 @@ struct wst__block {
 struct wst__ws_pool {
     struct wst__frames *frames[WST__POOL_FRAMES];
     size_t frames_count;
+    struct wst__block small; /* The one that is lent and given back in every turn of the loop. */
     struct wst__block blocks[WST__POOL_BLOCKS];
     size_t blocks_count;
     size_t blocks_bytes;
@@ -52,14 +54,36 @@ static inline void wst__pool_give_frames(struct wst__ws_pool *pool, struct wst__
         wst__frames_free(f);
 }
 
+/* The slow ways of the two below. */
+int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want);
+void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block *b);
+
 /*
  * Gives |b|, which is empty, a block of |least| bytes or more: one of |want| bytes or more when
  * one lies ready, so that a message whose length is announced need not grow, but never new memory
  * for what is only announced.  NOMEM.
  */
-int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want);
+static inline int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b, size_t least,
+                                 size_t want)
+{
+    if (pool->small.cap < want)
+        return wst__pool_find(pool, b, least, want);
+    *b = pool->small;
+    pool->small.data = NULL;
+    pool->small.cap = 0;
+    return 0;
+}
 /* Takes the block back; |b| is empty afterwards.  An empty one does nothing. */
-void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *b);
+static inline void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *b)
+{
+    if (pool->small.data || b->cap > WST__POOL_SMALL) {
+        wst__pool_keep(pool, b);
+        return;
+    }
+    pool->small = *b;
+    b->data = NULL;
+    b->cap = 0;
+}
 
 /* A masking key that nobody has seen (RFC 6455, 5.3 and 10.3). */
 static inline void wst__pool_key(struct wst__ws_pool *pool, uint8_t key[4],

@@ -38,7 +38,7 @@ int wst__upgrade_write(struct wst__buf *out, const struct wst__upgrade_request *
 
 /* Where a chunked body stands (RFC 9112, 7.1). */
 struct wst__chunked {
-    int phase;
+    unsigned phase;
     unsigned digits;  /* Of the size. */
     unsigned skipped; /* Bytes of extensions and trailers. */
     uint64_t left;    /* Of the chunk. */
@@ -58,7 +58,7 @@ struct wst__upgrade {
     char subprotocol[128];      /* Chosen; "" none, or the one that carries the ticket. */
     char extensions[256];       /* Agreed, as sent; "" none. */
     /* Private. */
-    int phase;
+    unsigned phase;
     int result; /* Once it is over: 1 or the error. */
     struct wst_cause cause;
     size_t line;  /* Where in |head| the line being read begins. */

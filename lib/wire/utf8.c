@@ -241,9 +241,14 @@ AVX2 static inline void check_block(struct check *c, __m256i in)
     c->prev = in;
 }
 
+AVX2 static inline bool is_ascii(__m256i a, __m256i b)
+{
+    return _mm256_movemask_epi8(_mm256_or_si256(a, b)) == 0;
+}
+
 AVX2 static inline void check_pair(struct check *c, __m256i a, __m256i b)
 {
-    if (_mm256_movemask_epi8(_mm256_or_si256(a, b)) != 0) {
+    if (!is_ascii(a, b)) {
         check_block(c, a);
         check_block(c, b);
         return;
@@ -253,20 +258,36 @@ AVX2 static inline void check_pair(struct check *c, __m256i a, __m256i b)
     c->prev = b;
 }
 
-AVX2 static bool valid_avx2(const uint8_t *p, size_t n)
+AVX2 static bool check_all(const uint8_t *p, size_t n)
 {
     struct check c = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    uint8_t rest[64] = {0}; /* Zeros are ASCII: they end whatever is open, as the end does. */
     size_t i = 0;
 
     for (; n - i >= 64; i += 64)
         check_pair(&c, load(p + i), load(p + i + 32));
     if (i < n) {
+        uint8_t rest[64] = {0}; /* Zeros are ASCII: they end what is open, as the end does. */
+
         memcpy(rest, p + i, n - i);
         check_pair(&c, load(rest), load(rest + 32));
     }
     c.error = _mm256_or_si256(c.error, c.open);
     return _mm256_testz_si256(c.error, c.error) != 0;
+}
+
+/* Most text is ASCII, which needs no state: the rest begins where that ends. */
+AVX2 static bool valid_avx2(const uint8_t *p, size_t n)
+{
+    while (n >= 128 && is_ascii(_mm256_or_si256(load(p), load(p + 32)),
+                                _mm256_or_si256(load(p + 64), load(p + 96)))) {
+        p += 128;
+        n -= 128;
+    }
+    while (n >= 64 && is_ascii(load(p), load(p + 32))) {
+        p += 64;
+        n -= 64;
+    }
+    return n == 0 || check_all(p, n);
 }
 
 static bool has_avx2(void)

@@ -1,3 +1,4 @@
+/* The tale: feeding the core, and telling what it did. */
 #include "tale.h"
 
 #include <setjmp.h>

@@ -553,6 +553,84 @@ static void a_server_that_refuses_steps_1_and_2_is_dialed_serially(void **arg)
                     "[   810] timeout: backoff -> token, #3 begins, ensure token, dial\n");
 }
 
+static void an_open_link_ends_the_serial_way_too(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    t.ev.failure = http(500);
+    tale_event(&t, 10, WST__EV_TOKEN_FAILED);
+    tale_open(&t, 260);
+    t.ev.failure = closed(1006);
+    tale_event(&t, 9000, WST__EV_LINK_CLOSED);
+    tale_skip(&t);
+    tale_wait(&t, 9250);
+    tale_expect(&t, "[  9250] timeout: backoff -> token, #3 begins, ensure token, dial\n");
+}
+
+static void the_second_cause_is_of_its_own_attempt(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_wait(&t, 10250);
+    assert_int_equal(t.core.other.code, 0);
+}
+
+static void the_second_ticket_request_has_not_left_with_the_first(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 10, WST__EV_TOKEN_OK);
+    tale_event(&t, 11, WST__EV_TICKET_SENT);
+    t.ev.failure = http(401);
+    tale_event(&t, 30, WST__EV_TICKET_FAILED);
+    tale_event(&t, 60, WST__EV_TOKEN_OK);
+    t.ev.failure = error(WST_ERR_CONNECT);
+    tale_event(&t, 61, WST__EV_LINK_FAILED);
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[    10] token ok: token -> ticket, get ticket\n"
+                    "[    11] ticket sent\n"
+                    "[    30] ticket failed: drop token, ticket -> token, ensure token\n"
+                    "[    60] token ok: token -> ticket, get ticket\n"
+                    "[    61] link failed: cancel http, ticket -> backoff,\n"
+                    "         #1 failed (connect CONNECT: transient; 250 ms)\n");
+}
+
+static void a_connection_that_waits_for_a_second_ticket_is_not_kept_for_ever(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 10, WST__EV_TOKEN_OK);
+    t.ev.ticket_life_ms = 100;
+    tale_event(&t, 20, WST__EV_TICKET_OK);
+    tale_event(&t, 200, WST__EV_DIAL_OK);
+    tale_wait(&t, 5200);
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[    10] token ok: token -> ticket, get ticket\n"
+                    "[    20] ticket ok: ticket -> connecting\n"
+                    "[   200] dial ok: drop ticket, connecting -> ticket, get ticket\n"
+                    "[  5200] timeout: drop link\n");
+}
+
 /* ---- Deadlines ---- */
 
 static void a_token_that_does_not_come(void **arg)
@@ -691,6 +769,49 @@ static void the_whole_attempt_has_a_deadline(void **arg)
                     "[ 14000] ticket ok: ticket -> connecting, dial\n"
                     "[ 15000] timeout: drop link, drop ticket, connecting -> backoff,\n"
                     "         #1 failed (connect TIMEOUT: transient; 250 ms)\n");
+}
+
+static void a_connection_that_is_upgraded_is_not_idle(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 10, WST__EV_TOKEN_OK);
+    tale_event(&t, 20, WST__EV_DIAL_OK);
+    tale_event(&t, 30, WST__EV_TICKET_OK);
+    tale_wait(&t, 9000);
+    tale_event(&t, 9001, WST__EV_LINK_OPEN);
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[    10] token ok: token -> ticket, get ticket\n"
+                    "[    20] dial ok\n"
+                    "[    30] ticket ok: ticket -> connecting, upgrade\n"
+                    "[  9001] link open: connecting -> open, opened\n");
+}
+
+static void the_deadline_of_a_step_ends_with_it(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    p.ticket_step = false;
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 10, WST__EV_DIAL_OK);
+    tale_wait(&t, 9000); /* Idle, and dropped. */
+    tale_event(&t, 9000, WST__EV_TOKEN_OK);
+    tale_wait(&t, 18999);
+    tale_event(&t, 18999, WST__EV_DIAL_OK);
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[    10] dial ok\n"
+                    "[  5010] timeout: drop link\n"
+                    "[  9000] token ok: token -> connecting, dial\n"
+                    "[ 18999] dial ok: upgrade\n");
 }
 
 /* ---- Tokens that are refused ---- */
@@ -1062,6 +1183,12 @@ int main(void)
         cmocka_unit_test(answers_of_another_attempt_are_dropped),
         cmocka_unit_test(clocks_that_go_backwards_do_no_harm),
         cmocka_unit_test(times_at_the_end_of_the_clock_do_no_harm),
+        cmocka_unit_test(an_open_link_ends_the_serial_way_too),
+        cmocka_unit_test(the_second_cause_is_of_its_own_attempt),
+        cmocka_unit_test(the_second_ticket_request_has_not_left_with_the_first),
+        cmocka_unit_test(a_connection_that_waits_for_a_second_ticket_is_not_kept_for_ever),
+        cmocka_unit_test(a_connection_that_is_upgraded_is_not_idle),
+        cmocka_unit_test(the_deadline_of_a_step_ends_with_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

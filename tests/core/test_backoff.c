@@ -40,6 +40,13 @@ static void never_overflows(void **arg)
             assert_true(wst__backoff_delay(&p, &r, many[i], UINT64_MAX, UINT64_MAX) < WST__NEVER);
         }
     }
+    p.base_ms = UINT64_MAX;
+    p.jitter_percent = 50;
+    for (int i = 0; i < DRAWS; i++) {
+        uint64_t d = wst__backoff_delay(&p, &r, 1, 0, 0);
+
+        assert_true(d >= WST__NEVER / 8 && d < WST__NEVER);
+    }
     p.max_server_delay_ms = UINT64_MAX;
     assert_true(wst__backoff_delay(&p, &r, 1, UINT64_MAX, UINT64_MAX) < WST__NEVER);
 }

@@ -221,6 +221,64 @@ static void a_sleep_that_any_event_brings_to_light_leads_to_a_probe(void **arg)
                     "[  6000] timeout: ping\n");
 }
 
+static void a_wake_after_an_answer_asks_again(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    begin_open(&t, &p);
+    tale_event(&t, 6000, WST__EV_WAKE);
+    tale_event(&t, 6001, WST__EV_PING_LEFT);
+    t.ev.last_rx_ms = 6040;
+    tale_event(&t, 7000, WST__EV_WAKE);
+    tale_expect(&t, "[  6000] wake: ping\n"
+                    "[  6001] ping left\n"
+                    "[  7000] wake: ping\n");
+}
+
+static void a_sleep_while_a_ping_is_pending_asks_anew(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    begin_open(&t, &p);
+    tale_event(&t, 6000, WST__EV_WAKE);
+    t.slept_ms = 3600000;
+    tale_event(&t, 6001, WST__EV_PING_LEFT); /* The old one, too late to count. */
+    tale_wait(&t, 6001);
+    tale_event(&t, 6002, WST__EV_PING_LEFT);
+    tale_wait(&t, 16002);
+    tale_expect(&t, "[  6000] wake: ping\n"
+                    "[  6001] ping left\n"
+                    "[  6001] timeout: ping\n"
+                    "[  6002] ping left\n"
+                    "[ 16002] timeout: drop link, open -> backoff,\n"
+                    "         #1 closed (connect PING_TIMEOUT 1006: transient; 250 ms)\n");
+}
+
+static void a_new_link_knows_nothing_of_the_old_ones_pings(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    begin_open(&t, &p);
+    tale_wait(&t, 20090);
+    t.ev.failure = closed(1006);
+    tale_event(&t, 20100, WST__EV_LINK_CLOSED); /* A ping is pending. */
+    tale_open(&t, 20350);
+    tale_event(&t, 20441, WST__EV_PING_LEFT);
+    tale_skip(&t);
+    tale_wait(&t, 40440);
+    tale_expect(&t, "[ 25440] timeout\n"
+                    "[ 40440] timeout: ping\n");
+}
+
 /* ---- The close handshake ---- */
 
 static void stop_closes_with_a_handshake(void **arg)
@@ -456,6 +514,9 @@ int main(void)
         cmocka_unit_test(start_during_a_stop_whose_handshake_is_not_answered),
         cmocka_unit_test(stop_start_stop_ends_both_lives),
         cmocka_unit_test(stop_and_start_does_not_forgive),
+        cmocka_unit_test(a_wake_after_an_answer_asks_again),
+        cmocka_unit_test(a_sleep_while_a_ping_is_pending_asks_anew),
+        cmocka_unit_test(a_new_link_knows_nothing_of_the_old_ones_pings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

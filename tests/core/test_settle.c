@@ -356,6 +356,58 @@ static void not_authorized_after_a_stable_link_drops_the_token(void **arg)
     assert_int_equal(t.core.failures, 1);
 }
 
+static void not_authorized_before_stable_is_the_ticket_also_after_a_stable_link(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    open_and_close(&t, 0, 6000, 1006);
+    open_and_close(&t, t.core.retry_due, 10, 4401);
+    assert_int_equal(t.core.failure.cls, WST_CLASS_TICKET);
+}
+
+static void a_close_frame_after_a_stable_link_counts_as_after(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_open(&t, 0);
+    tale_event(&t, 5090, WST__EV_LINK_CLOSING); /* No TIMEOUT came at stable_due. */
+    close_link(&t, 5095, closed(4401));
+    assert_int_equal(t.core.failure.cls, WST_CLASS_TOKEN);
+}
+
+static void a_start_gives_the_credentials_a_new_chance(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    p.parallel_dial = p.token_step = false;
+    tale_begin(&t, &p);
+    for (int i = 0; i < 4; i++) {
+        tale_event(&t, t.core.seen_now_ms, WST__EV_START);
+        t.ev.failure = http(401);
+        tale_event(&t, t.core.seen_now_ms, WST__EV_TICKET_FAILED);
+        assert_int_equal(t.core.failure.cls, WST_CLASS_TOKEN);
+        tale_event(&t, t.core.seen_now_ms, WST__EV_STOP);
+    }
+    tale_begin(&t, &p);
+    for (int i = 0; i < 4; i++) {
+        tale_event(&t, t.core.seen_now_ms, WST__EV_START);
+        fail_upgrade(&t, t.core.seen_now_ms, http(401));
+        assert_int_equal(t.core.ticket_refusals, 1);
+        tale_event(&t, t.core.seen_now_ms, WST__EV_STOP);
+    }
+}
+
 /* ---- Who is not let in ---- */
 
 static void not_let_in_before_the_first_open_is_the_end(void **arg)
@@ -620,10 +672,18 @@ static void what_the_core_finds_itself_can_be_foreseen(void **arg)
     ev.attempt = 1;
     ev.failure = http(401);
     assert_false(wst__core_foresee(&t.core, &ev, &f));
-    t.ev.failure.verdict = WST_VERDICT_STOP;
+    t.ev.failure.verdict = WST_VERDICT_RETRY;
     tale_event(&t, 10000, WST__EV_TIMEOUT);
-    tale_expect(&t, "[ 10000] timeout: cancel http, token -> failed,\n"
-                    "         #1 failed (token TIMEOUT: transient), ended failed\n");
+    ev = (struct wst__event){.type = WST__EV_TIMEOUT, .now_ms = 10250, .boot_ms = 10250};
+    assert_false(wst__core_foresee(&t.core, &ev, &f)); /* The next attempt begins. */
+    tale_wait(&t, 10250);
+    t.ev.failure.verdict = WST_VERDICT_STOP;
+    tale_event(&t, 20250, WST__EV_TIMEOUT);
+    tale_expect(&t, "[ 10000] timeout: cancel http, token -> backoff,\n"
+                    "         #1 failed (token TIMEOUT: transient; 250 ms)\n"
+                    "[ 10250] timeout: backoff -> token, #2 begins, ensure token\n"
+                    "[ 20250] timeout: cancel http, token -> failed,\n"
+                    "         #2 failed (token TIMEOUT: transient), ended failed\n");
 }
 
 /* ---- Counting ---- */
@@ -642,6 +702,7 @@ static void attempts_may_be_limited(void **arg)
     tale_wait(&t, 251);
     fail_token(&t, 252, http(500));
     tale_event(&t, 300, WST__EV_START); /* A new life; the failures in a row stay. */
+    assert_false(t.core.attempts_used_up);
     fail_token(&t, 301, http(500));
     tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
                     "[     1] token failed: drop link, token -> backoff,\n"
@@ -794,6 +855,7 @@ static void stop_during_the_wait(void **arg)
     fail_token(&t, 1, http(500));
     tale_skip(&t);
     tale_event(&t, 100, WST__EV_STOP);
+    assert_int_equal(t.core.failure.code, WST_ERR_CANCELED);
     tale_wait(&t, 100000);
     tale_expect(&t, "[   100] stop: backoff -> idle, ended idle\n");
 }
@@ -955,6 +1017,9 @@ int main(void)
         cmocka_unit_test(a_wake_does_not_cut_what_the_server_asked_for),
         cmocka_unit_test(a_sleep_during_the_wait_skips_the_rest),
         cmocka_unit_test(a_sleep_counts_towards_what_the_server_asked_for),
+        cmocka_unit_test(not_authorized_before_stable_is_the_ticket_also_after_a_stable_link),
+        cmocka_unit_test(a_close_frame_after_a_stable_link_counts_as_after),
+        cmocka_unit_test(a_start_gives_the_credentials_a_new_chance),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,6 +202,7 @@ static void stop_reaches_idle_from_everywhere(void **arg)
         /* A stop of what has ended already is an error that the driver tells. */
         assert_int_equal(t.core.state,
                          rows[r].state == WST_STATE_FAILED ? WST_STATE_FAILED : WST_STATE_IDLE);
+        assert_int_equal(t.core.wanted, rows[r].state == WST_STATE_FAILED);
         assert_true(wst__core_deadline(&t.core) == WST__NEVER);
     }
 }

@@ -2,10 +2,13 @@
 The suites.  Each is a function of the place (where things are built) and a log file, and returns
 its cases.
 
-Tests that start programs of ours find them through three variables:
-    WST_BUILD   the build directory: examples/wsticket, examples/server/wsticket-server, ...
-    WST_WRAP    words to put before a program of ours, split as a shell does; e.g. valgrind
-    WST_LONG    "1" when sweeps are to run in their long form
+Tests that start programs of ours are told by variables:
+    WST_BUILD         the build directory: examples/wsticket/wsticket, examples/minimal,
+                      examples/server/wsticket-server
+    WST_WRAP          words to put before a program of ours, split as a shell does; e.g. valgrind
+    WST_PATIENCE      seconds that a test waits for something before it fails
+    WST_LONG          "1": sweeps run in their long form
+    WST_FUZZ_SECONDS  for each fuzz target
 """
 
 import glob
@@ -106,7 +109,7 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None):
     dirs = [path for path in PYTEST_DIRS if os.path.isdir(os.path.join(TOP, path))]
     if not dirs:
         return [Case(name, FAILED, "there are no end-to-end tests")]
-    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
+    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
                "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
                *(["-m", "quick"] if place.quick else []), *options, *dirs]
     problem = proc.run(command, log, timeout, cwd=TOP,
@@ -196,7 +199,7 @@ def valgrind_e2e(place, log):
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
     cases += pytest(place, where, log, "valgrind-e2e", timeout=1200,
-                    env={"WST_WRAP": " ".join(wrap)})
+                    env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")
 
 

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -34,7 +35,7 @@ FORBIDDEN = {
     r"v?f?printf|puts|fputs|putchar|fputc|perror": [],
     r"sprintf|vsprintf|strcpy|strcat|strtok|gets|atoi|atol|system|popen": [],
     r"sleep|usleep|nanosleep|signal|sigaction|exit|_exit|setenv|putenv|rand|srand|random": [],
-    r"gethostbyname|getaddrinfo|localtime|gmtime|ctime|asctime|strerror": [],
+    r"gethostbyname|getaddrinfo|localtime|gmtime|ctime|asctime": [],
     r"uv_run|uv_stop|uv_loop_close|uv_default_loop|curl_global_cleanup|OPENSSL_cleanup": [],
     r"SSL_set_fd|uv_try_write|pthread_join|uv_thread_join": [],
 }
@@ -47,7 +48,10 @@ def formatted():
     version = re.search(r"version (\d+)", command("clang-format", "--version")).group(1)
     if version != "14":
         raise Skip(f"clang-format {version} lays out other than 14")
-    command("clang-format", "--dry-run", "-Werror", *files(".c", ".h", ".cpp"), cwd=TOP)
+    done = subprocess.run(["clang-format", "--dry-run", "-Werror", *files(".c", ".h", ".cpp")],
+                          stderr=subprocess.PIPE, text=True, cwd=TOP, check=False)
+    wrong = sorted(set(re.findall(r"^([^:\s]+):\d+:\d+: error", done.stderr, re.MULTILINE)))
+    assert done.returncode == 0, "clang-format -i " + " ".join(wrong)
 
 
 def directions():
@@ -108,7 +112,7 @@ def forbidden_calls():
     wrong, source = [], None
     for line in command("nm", "--undefined-only", STATIC).splitlines():
         if line.endswith(":"):
-            source = line.rstrip(":").split("_", 1)[-1].removesuffix(".o")
+            source = line.rstrip(":").removesuffix(".o")
             continue
         found = re.match(r" +U (?:__)?(\w+?)(?:_chk)?$", line)
         for pattern, excused in FORBIDDEN.items():
@@ -128,8 +132,14 @@ def guards():
 
 
 def comments_first():
-    """every C file begins with a comment that says what it is for"""
-    wrong = [name for name in files(".c", ".h", ".cpp") if not text(name).startswith(("/*", "//"))]
+    """every module begins with a comment that says what it is for, in its header or its source"""
+    def begins(name):
+        path = os.path.join(TOP, name)
+        return os.path.exists(path) and text(name).startswith(("/*", "//"))
+
+    names = [name for name in files(".c", ".h", ".cpp") if not name.startswith("tests/")]
+    wrong = [name for name in names
+             if not begins(name) and not begins(re.sub(r"\.c$", ".h", name))]
     assert not wrong, "\n".join(wrong)
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def tidy():
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [said for said in pool.map(one, compiled("lib/", "examples/")) if said]
-    assert not found, "\n".join(found)
+    text = "\n".join(found)
+    summary = sorted(set(re.findall(r"\S*?((?:lib|examples|include)/\S+: error: .*)", text)))
+    assert not found, text + "\n\n" + "\n".join(summary)
 
 
 def cppcheck():

@@ -1,0 +1,197 @@
+/*
+ * What libcurl says about a failed transfer, in our words: which of the parties it was (host,
+ * proxy, this machine), and what the system or OpenSSL said.  libcurl's own text is passed on for
+ * TLS failures only: others of its texts might repeat parts of the request.
+ */
+#include "io/cause_curl.h"
+
+#include "io/errno_text.h"
+#include "io/tls_openssl.h"
+
+#include <errno.h>
+#include <openssl/x509_vfy.h>
+#include <string.h>
+
+static int os_errno(CURL *easy)
+{
+    long error = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error);
+    return (int)error;
+}
+
+static void proxy_refused(struct wst_cause *why, CURL *easy,
+                          const struct wst__transfer_about *about)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    if (status == 407)
+        (void)wst__cause(why, WST_ERR_PROXY_AUTH, about->step,
+                         "the proxy %s wants other credentials (407); they belong in the proxy's "
+                         "URL: http://USER:PASSWORD@HOST:PORT",
+                         about->proxy);
+    else
+        (void)wst__cause(why, WST_ERR_PROXY, about->step,
+                         "the proxy %s refused the way to %s:%u with status %ld", about->proxy,
+                         about->host, about->port, status);
+    why->http_status = (int)status;
+}
+
+static bool proxy_answered(CURL *easy)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status != 0 && status / 100 != 2;
+}
+
+static void socks_refused(struct wst_cause *why, CURL *easy,
+                          const struct wst__transfer_about *about)
+{
+    long error = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PROXY_ERROR, &error);
+    if (error == CURLPX_USER_REJECTED || error == CURLPX_NO_AUTH)
+        (void)wst__cause(why, WST_ERR_PROXY_AUTH, about->step,
+                         "the SOCKS proxy %s wants other credentials; they belong in the proxy's "
+                         "URL: socks5h://USER:PASSWORD@HOST:PORT",
+                         about->proxy);
+    else
+        (void)wst__cause(why, WST_ERR_PROXY, about->step,
+                         "the SOCKS proxy %s made no connection to %s:%u", about->proxy,
+                         about->host, about->port);
+}
+
+static void not_connected(struct wst_cause *why, CURL *easy,
+                          const struct wst__transfer_about *about)
+{
+    int error = os_errno(easy);
+    char text[WST__ERRNO_TEXT];
+    const char *reason = error ? wst__errno_text(error, text) : "no address answered";
+
+    if (*about->proxy)
+        (void)wst__cause(why, WST_ERR_PROXY, about->step, "the proxy %s cannot be reached: %s",
+                         about->proxy, reason);
+    else
+        (void)wst__cause(why, WST_ERR_CONNECT, about->step, "%s:%u cannot be reached: %s",
+                         about->host, about->port, reason);
+}
+
+static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
+{
+    int error = os_errno(easy);
+    char text[WST__ERRNO_TEXT];
+
+    if (error == 0 || error == ECONNRESET || error == EPIPE)
+        (void)wst__cause(why, WST_ERR_RESET, about->step, "%s:%u reset the connection", about->host,
+                         about->port);
+    else
+        (void)wst__cause(why, WST_ERR_RESET, about->step, "the connection to %s:%u broke: %s",
+                         about->host, about->port, wst__errno_text(error, text));
+}
+
+/* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version". */
+static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about)
+{
+    const char *text = about->error_text;
+    const char *last = strstr(text, "::");
+
+    if (strstr(text, "SSL_ERROR_SYSCALL") || strstr(text, "Connection reset"))
+        text = "the connection ended in it";
+    else if (last)
+        text = last + 2;
+    (void)wst__tls_text_cause(why, about->step, about->host, text);
+}
+
+static void not_verified(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
+{
+    long error = X509_V_OK;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &error);
+    if (error == X509_V_OK)
+        error = X509_V_ERR_HOSTNAME_MISMATCH; /* libcurl checks names apart from the chain. */
+    (void)wst__tls_verify_cause(why, about->step, about->host, error);
+}
+
+static void other(struct wst_cause *why, CURLcode result, const struct wst__transfer_about *about)
+{
+    (void)wst__cause(why, WST_ERR_HTTP, about->step, "the HTTP exchange with %s:%u failed: %s",
+                     about->host, about->port, curl_easy_strerror(result));
+}
+
+static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
+                    const struct wst__transfer_about *about)
+{
+    switch (result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+        (void)wst__cause(why, WST_ERR_RESOLVE, about->step, "the name %s could not be resolved",
+                         about->host);
+        break;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        (void)wst__cause(why, WST_ERR_PROXY, about->step,
+                         "the name of the proxy %s could not be resolved", about->proxy);
+        break;
+    case CURLE_COULDNT_CONNECT:
+        not_connected(why, easy, about);
+        break;
+    case CURLE_INTERFACE_FAILED:
+        (void)wst__cause(why, WST_ERR_CONNECT, about->step,
+                         "interface: %s cannot be used to reach %s",
+                         about->interface ? about->interface : "", about->host);
+        break;
+    case CURLE_PROXY:
+        socks_refused(why, easy, about);
+        break;
+    case CURLE_OPERATION_TIMEDOUT:
+        (void)wst__cause(why, WST_ERR_TIMEOUT, about->step, "%s:%u did not answer in time",
+                         about->host, about->port);
+        break;
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+        (void)wst__cause(why, WST_ERR_EOF, about->step,
+                         "%s:%u ended the connection before its answer was complete", about->host,
+                         about->port);
+        break;
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        broken(why, easy, about);
+        break;
+    case CURLE_PEER_FAILED_VERIFICATION:
+        not_verified(why, easy, about);
+        break;
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+        (void)wst__tls_verify_cause(why, about->step, about->host,
+                                    X509_V_ERR_APPLICATION_VERIFICATION);
+        break;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CLIENTCERT:
+        tls_failed(why, about);
+        break;
+    case CURLE_SSL_CERTPROBLEM:
+        (void)wst__cause(why, WST_ERR_TLS_CONFIG, about->step,
+                         "client_cert: it could not be loaded");
+        break;
+    case CURLE_SSL_CACERT_BADFILE:
+        (void)wst__cause(why, WST_ERR_TLS_CONFIG, about->step, "ca_file: it could not be loaded");
+        break;
+    case CURLE_OUT_OF_MEMORY:
+        (void)wst__cause(why, WST_ERR_NOMEM, about->step, "out of memory");
+        break;
+    default:
+        other(why, result, about);
+        break;
+    }
+}
+
+void wst__curl_cause(struct wst_cause *why, CURL *easy, CURLcode result,
+                     const struct wst__transfer_about *about)
+{
+    if (proxy_answered(easy))
+        proxy_refused(why, easy, about);
+    else
+        explain(why, easy, result, about);
+    if (why->sys_errno == 0)
+        why->sys_errno = os_errno(easy);
+}

@@ -1,0 +1,23 @@
+/* libcurl's results as causes. */
+#ifndef WST_IO_CAUSE_CURL_H
+#define WST_IO_CAUSE_CURL_H
+
+#include "io/types.h"
+
+#include <curl/curl.h>
+
+/* What a transfer was about, for the words. */
+struct wst__transfer_about {
+    enum wst_step step;
+    const char *host;
+    uint16_t port;
+    const char *proxy;      /* "HOST:PORT" without credentials; "" for none. */
+    const char *interface;  /* NULL: any. */
+    const char *error_text; /* CURLOPT_ERRORBUFFER. */
+};
+
+/* Fills in |why| for a transfer that ended with |result|, which is not CURLE_OK. */
+void wst__curl_cause(struct wst_cause *why, CURL *easy, CURLcode result,
+                     const struct wst__transfer_about *about);
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * Dialing with libcurl, so that happy eyeballs, HTTP CONNECT and SOCKS proxies and interface
+ * binding are the same as for the HTTP steps.  A transfer on an http:// URL with CONNECT_ONLY ends
+ * as soon as the way to the target stands; its socket is then taken from libcurl, which keeps
+ * nothing: no easy handle stays behind a WebSocket.  TLS comes later, in stream_openssl.c.
+ *
+ * With HTTPPROXYTUNNEL an HTTP proxy is asked to CONNECT, whatever the URL's scheme; without it
+ * libcurl would report success on the socket to the proxy.
+ */
+#include "io/dial_curl.h"
+
+#include "base/mem.h"
+#include "io/cause_curl.h"
+#include "io/io.h"
+#include "io/multi_curl.h"
+#include "io/net.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Of a proxy's answer to CONNECT. */
+enum { MAX_HEADER_BYTES = 16 * 1024, HOST_MAX = 255 };
+
+struct wst__dial {
+    struct wst__transfer transfer;
+    struct wst__net *net;
+    wst__dial_cb cb;
+    void *arg;
+    char *host;
+    uint16_t port;
+    char proxy_name[128];
+    char error_text[CURL_ERROR_SIZE];
+    size_t header_bytes;
+    uint64_t begun_us;
+    struct wst_cause *refused; /* Why it cannot even begin. */
+    struct wst__turn turn;
+};
+
+static void free_dial(struct wst__dial *d)
+{
+    wst__turn_drop(&d->turn);
+    wst__transfer_fini(&d->transfer);
+    wst__free(d->refused);
+    wst__free(d->host);
+    wst__free(d);
+}
+
+/* Ends the dial, then tells. */
+static void finish(struct wst__dial *d, int fd, const struct wst_cause *why)
+{
+    wst__dial_cb cb = d->cb;
+    void *arg = d->arg;
+    struct wst__stream_timing timing = {0};
+    struct wst__time now;
+    curl_off_t dns_us = 0;
+
+    if (fd >= 0) {
+        wst__clock_read(&d->net->io->clock, &now);
+        (void)curl_easy_getinfo(d->transfer.easy, CURLINFO_NAMELOOKUP_TIME_T, &dns_us);
+        timing.dns_us = (uint64_t)dns_us;
+        timing.tcp_us = now.now_us - d->begun_us;
+        timing.tcp_us -= timing.dns_us < timing.tcp_us ? timing.dns_us : timing.tcp_us;
+    }
+    free_dial(d);
+    cb(arg, fd, &timing, why);
+}
+
+static void on_done(struct wst__transfer *t, CURLcode result)
+{
+    struct wst__dial *d = (struct wst__dial *)t; /* Its first member. */
+    struct wst__transfer_about about = {.step = WST_STEP_CONNECT,
+                                        .host = d->host,
+                                        .port = d->port,
+                                        .proxy = d->proxy_name,
+                                        .interface = d->net->interface,
+                                        .error_text = d->error_text};
+    struct wst_cause why = {0};
+
+    if (result != CURLE_OK)
+        wst__curl_cause(&why, t->easy, result, &about);
+    else if (t->fd < 0)
+        (void)wst__cause(&why, WST_ERR_IO, WST_STEP_CONNECT,
+                         "libcurl did not hand over the connection to %s", d->host);
+    finish(d, t->fd, &why);
+}
+
+static void on_refused(void *arg)
+{
+    struct wst__dial *d = arg;
+    struct wst_cause why = *d->refused;
+
+    finish(d, -1, &why);
+}
+
+/* Headers of the proxy's answer: only counted. */
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+    struct wst__dial *d = arg;
+
+    (void)line;
+    d->header_bytes += size * n;
+    return d->header_bytes > MAX_HEADER_BYTES ? 0 : size * n;
+}
+
+static int set_up(struct wst__dial *d, const char *proxy)
+{
+    CURL *easy = d->transfer.easy;
+    char url[300];
+    unsigned failed = 0;
+    bool ipv6 = strchr(d->host, ':') != NULL;
+
+    (void)snprintf(url, sizeof url, ipv6 ? "http://[%s]:%u/" : "http://%s:%u/", d->host, d->port);
+    failed |= curl_easy_setopt(easy, CURLOPT_URL, url);
+    failed |= curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, d);
+    failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, d->error_text);
+    return failed ? WST_ERR_NOMEM : wst__net_apply(d->net, easy, proxy);
+}
+
+static int begin(struct wst__dial *d, bool secure)
+{
+    struct wst_cause why;
+    const char *proxy;
+    int rc = wst__proxies_choose(&d->net->proxies, secure, d->host, d->port, WST_STEP_CONNECT,
+                                 &proxy, &why);
+
+    if (rc != 0) {
+        d->refused = wst__malloc(sizeof *d->refused);
+        if (!d->refused)
+            return WST_ERR_NOMEM;
+        *d->refused = why;
+        wst__turn_ask(&d->net->io->turns, &d->turn);
+        return 0;
+    }
+    wst__proxy_name(proxy, d->proxy_name, sizeof d->proxy_name);
+    rc = wst__transfer_init(&d->transfer, d->net->multi);
+    if (rc == 0)
+        rc = set_up(d, proxy);
+    if (rc == 0)
+        rc = wst__transfer_start(&d->transfer);
+    return rc;
+}
+
+int wst__dial_start(struct wst__net *net, const char *host, uint16_t port, bool secure,
+                    wst__dial_cb cb, void *arg, struct wst__dial **out)
+{
+    struct wst__dial *d = wst__calloc(1, sizeof *d);
+    struct wst__time now;
+    int rc;
+
+    if (strlen(host) > HOST_MAX) {
+        wst__free(d);
+        return WST_ERR_INVALID;
+    }
+    if (!d)
+        return WST_ERR_NOMEM;
+    wst__clock_read(&net->io->clock, &now);
+    d->begun_us = now.now_us;
+    d->net = net;
+    d->port = port;
+    d->cb = cb;
+    d->arg = arg;
+    d->turn.cb = on_refused;
+    d->turn.arg = d;
+    d->transfer.done = on_done;
+    d->transfer.keep_socket = true;
+    d->host = wst__strdup(host);
+    rc = d->host ? begin(d, secure) : WST_ERR_NOMEM;
+    if (rc != 0) {
+        free_dial(d);
+        return rc;
+    }
+    *out = d;
+    return 0;
+}
+
+void wst__dial_cancel(struct wst__dial *d)
+{
+    free_dial(d);
+}

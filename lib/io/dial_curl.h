@@ -1,0 +1,23 @@
+/* A connected socket to a host: DNS, happy eyeballs, proxy, interface are libcurl's work. */
+#ifndef WST_IO_DIAL_CURL_H
+#define WST_IO_DIAL_CURL_H
+
+#include "io/types.h"
+
+struct wst__net;
+struct wst__dial;
+
+/*
+ * |fd| is the callee's to close, and |timing| tells how long it took; or it is -1 and |why| says
+ * why.  The dial is gone.
+ */
+typedef void (*wst__dial_cb)(void *arg, int fd, const struct wst__stream_timing *timing,
+                             const struct wst_cause *why);
+
+/* |secure|: which proxy is taken.  NOMEM, IO. */
+int wst__dial_start(struct wst__net *net, const char *host, uint16_t port, bool secure,
+                    wst__dial_cb cb, void *arg, struct wst__dial **out);
+/* At once; |cb| will not run. */
+void wst__dial_cancel(struct wst__dial *d);
+
+#endif

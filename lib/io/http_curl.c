@@ -1,0 +1,529 @@
+/*
+ * One HTTP exchange on libcurl.  It begins when trust is loaded (https), and ends in one answer,
+ * whatever the status, or one cause.
+ *
+ * Ceilings are ours: libcurl's MAXFILESIZE does not stop a chunked body, and nothing of it stops
+ * endless headers.  What was sent and received is wiped in our buffers when the object goes.
+ */
+#include "io/http_curl.h"
+
+#include "base/mem.h"
+#include "io/cause_curl.h"
+#include "io/io.h"
+#include "io/multi_curl.h"
+#include "io/net.h"
+#include "io/tls_openssl.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { DAY_S = 24 * 60 * 60 };
+
+struct wst__http {
+    struct wst__transfer transfer;
+    struct wst__net *net;
+    enum wst_step step;
+    struct wst__http_cbs cbs;
+    void *arg;
+    bool secure;
+    char host[256];
+    uint16_t port;
+    char proxy_name[128];
+    struct curl_slist *headers; /* Secrets. */
+    struct wst__buf out;        /* The request's body. */
+    struct wst__buf in;         /* The answer's. */
+    size_t header_bytes, max_header_bytes;
+    const char *too_large; /* The name of the limit that was passed. */
+    struct wst__http_answer answer;
+    char error_text[CURL_ERROR_SIZE];
+    struct wst__trust_wait wait;
+    struct wst__turn turn; /* Tells what went wrong before it began. */
+    struct wst_cause why;
+};
+
+static void free_http(struct wst__http *h)
+{
+    wst__turn_drop(&h->turn);
+    wst__trust_forget(&h->wait);
+    wst__transfer_fini(&h->transfer);
+    for (struct curl_slist *s = h->headers; s; s = s->next)
+        wst__wipe(s->data, strlen(s->data));
+    curl_slist_free_all(h->headers);
+    wst__buf_fini(&h->out);
+    wst__buf_fini(&h->in);
+    wst__free(h);
+}
+
+/* ---- The answer ---------------------------------------------------------------------------- */
+
+bool wst__retry_after(const char *value, int64_t wall_s, uint64_t *ms)
+{
+    int64_t s = 0;
+
+    if (isdigit((unsigned char)*value)) {
+        const char *p = value;
+
+        for (; isdigit((unsigned char)*p) && s <= DAY_S; p++)
+            s = s * 10 + (*p - '0');
+        p += strspn(p, "0123456789");
+        if (*p == '\0') {
+            *ms = (uint64_t)(s < DAY_S ? s : DAY_S) * 1000;
+            return true;
+        }
+    }
+    if (!isalpha((unsigned char)*value)) /* Dates begin with the day's name. */
+        return false;
+    s = (int64_t)curl_getdate(value, NULL);
+    if (s == -1)
+        return false;
+    s = s > wall_s ? s - wall_s : 0;
+    *ms = (uint64_t)(s < DAY_S ? s : DAY_S) * 1000;
+    return true;
+}
+
+/* The value of header |name| in |line|, without the space around it; false: another header. */
+static bool header_value(const char *line, size_t n, const char *name, char *out, size_t size)
+{
+    size_t name_len = strlen(name);
+
+    if (n <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
+        return false;
+    line += name_len + 1;
+    n -= name_len + 1;
+    while (n > 0 && isspace((unsigned char)*line)) {
+        line++;
+        n--;
+    }
+    while (n > 0 && isspace((unsigned char)line[n - 1]))
+        n--;
+    if (n >= size)
+        n = size - 1;
+    memcpy(out, line, n);
+    out[n] = '\0';
+    return true;
+}
+
+static void read_header(struct wst__http *h, const char *line, size_t n)
+{
+    struct wst__http_answer *a = &h->answer;
+    struct wst__time now;
+    char value[128];
+
+    if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
+        /* A new answer: that of the proxy or an interim one is forgotten. */
+        memset(a, 0, sizeof *a);
+    } else if (header_value(line, n, "Retry-After", value, sizeof value)) {
+        wst__clock_read(&h->net->io->clock, &now);
+        a->has_retry_after = wst__retry_after(value, now.wall_s, &a->retry_after_ms);
+    } else {
+        (void)header_value(line, n, "Content-Type", a->content_type, sizeof a->content_type);
+    }
+}
+
+/* Every line counts, also of interim answers and of a proxy. */
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+    struct wst__http *h = arg;
+
+    n *= size;
+    h->header_bytes += n;
+    if (h->header_bytes > h->max_header_bytes) {
+        h->too_large = "max_header_bytes";
+        return 0;
+    }
+    read_header(h, line, n);
+    return n;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct wst__http *h = arg;
+    int rc;
+
+    n *= size;
+    /* One byte stays free for the terminator. */
+    rc = n < h->in.max && h->in.len + n < h->in.max ? wst__buf_add(&h->in, bytes, n)
+                                                    : WST_ERR_TOO_LARGE;
+    if (rc == WST_ERR_TOO_LARGE)
+        h->too_large = "max_body_bytes";
+    return rc == 0 ? n : 0;
+}
+
+/* Where a 3xx points to: only the host, the rest may hold secrets. */
+static void read_location(struct wst__http *h)
+{
+    const char *url = NULL;
+    char *host = NULL;
+    CURLU *parts = curl_url();
+
+    (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_REDIRECT_URL, &url);
+    if (parts && url && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+        (void)snprintf(h->answer.location_host, sizeof h->answer.location_host, "%s", host);
+    curl_free(host);
+    curl_url_cleanup(parts);
+}
+
+static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
+{
+    struct wst__transfer_about about = {.step = h->step,
+                                        .host = h->host,
+                                        .port = h->port,
+                                        .proxy = h->proxy_name,
+                                        .interface = h->net->interface,
+                                        .error_text = h->error_text};
+
+    if (h->too_large)
+        (void)wst__cause(why, WST_ERR_REPLY_TOO_LARGE, h->step,
+                         "the answer of %s:%u is larger than %s allows", h->host, h->port,
+                         h->too_large);
+    else
+        wst__curl_cause(why, h->transfer.easy, result, &about);
+}
+
+static void take_answer(struct wst__http *h, struct wst_cause *why)
+{
+    struct wst__http_answer *a = &h->answer;
+    long status = 0;
+
+    (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    a->status = (int)status;
+    if (status / 100 == 3)
+        read_location(h);
+    if (status == 407)
+        (void)wst__cause(why, WST_ERR_PROXY_AUTH, h->step,
+                         "%s wants other proxy credentials (407); they belong in the proxy's "
+                         "URL: http://USER:PASSWORD@HOST:PORT",
+                         *h->proxy_name ? h->proxy_name : h->host);
+    else if (wst__buf_reserve(&h->in, 1) != 0)
+        (void)wst__cause(why, WST_ERR_NOMEM, h->step, "out of memory");
+    if (why->code != 0) {
+        why->http_status = a->status;
+        return;
+    }
+    h->in.data[h->in.len] = '\0';
+    a->body = (const char *)h->in.data;
+    a->body_len = h->in.len;
+}
+
+/* Nothing of the net is in use any more when |done| runs: it may free that. */
+static void end(struct wst__http *h, const struct wst_cause *why)
+{
+    wst__transfer_fini(&h->transfer);
+    h->cbs.done(h->arg, why, why->code == 0 ? &h->answer : NULL);
+    free_http(h);
+}
+
+static void on_done(struct wst__transfer *t, CURLcode result)
+{
+    struct wst__http *h = (struct wst__http *)t; /* Its first member. */
+    struct wst_cause why = {0};
+
+    if (result == CURLE_OK)
+        take_answer(h, &why);
+    else
+        explain(h, result, &why);
+    end(h, &why);
+}
+
+static void on_sent(struct wst__transfer *t)
+{
+    struct wst__http *h = (struct wst__http *)t;
+
+    h->cbs.sent(h->arg);
+}
+
+/* ---- The request --------------------------------------------------------------------------- */
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
+{
+    struct wst__http *h = arg;
+
+    (void)easy;
+    return wst__trust_apply(h->net->trust, ctx, h->host) ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
+/* libcurl's TLS is not our OpenSSL: it gets the same options as text. */
+static unsigned set_tls_files(CURL *easy, const struct wst__trust_files *f)
+{
+    unsigned failed = 0;
+
+    if (f->ca_file || f->ca_dir || f->ca_pem) {
+        struct curl_blob pem = {.data = (void *)(uintptr_t)f->ca_pem,
+                                .len = f->ca_pem ? strlen(f->ca_pem) : 0,
+                                .flags = CURL_BLOB_COPY};
+
+        failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, f->ca_file);
+        failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, f->ca_dir);
+        if (f->ca_pem)
+            failed |= curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &pem);
+    }
+    if (f->client_cert) {
+        failed |= curl_easy_setopt(easy, CURLOPT_SSLCERT, f->client_cert);
+        failed |=
+            curl_easy_setopt(easy, CURLOPT_SSLKEY, f->client_key ? f->client_key : f->client_cert);
+        failed |= curl_easy_setopt(easy, CURLOPT_KEYPASSWD, ""); /* Never asks on the terminal. */
+    }
+    return failed;
+}
+
+static unsigned set_tls(struct wst__http *h)
+{
+    CURL *easy = h->transfer.easy;
+    const struct wst__trust_files *f = wst__trust_files(h->net->trust);
+    unsigned failed = 0;
+
+    failed |=
+        curl_easy_setopt(easy, CURLOPT_SSLVERSION,
+                         (long)(f->tls13_only ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
+    failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, f->insecure ? 0L : 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, f->insecure ? 0L : 2L);
+    if (f->pinned_key)
+        failed |= curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, f->pinned_key);
+    if (!h->net->own_ctx)
+        return failed | set_tls_files(easy, f);
+    /* libcurl fills the store after the callback; with these it adds nothing to ours. */
+    failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    failed |= curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, NULL);
+    failed |= curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+    failed |= curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+    failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, h);
+    return failed;
+}
+
+/* A header must be one line: whatever a server or a user put in, it cannot become two. */
+static bool is_line(const char *header)
+{
+    for (; *header; header++) {
+        if ((unsigned char)*header < ' ' && *header != '\t')
+            return false;
+    }
+    return true;
+}
+
+static bool has_header(const char *const *headers, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (; headers && *headers; headers++) {
+        if (strncasecmp(*headers, name, n) == 0 && (*headers)[n] == ':')
+            return true;
+    }
+    return false;
+}
+
+static bool add_line(struct wst__http *h, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(h->headers, line);
+
+    if (more)
+        h->headers = more;
+    return more != NULL;
+}
+
+/* libcurl drops "Name:" without a value, and sends "Name;" as such. */
+static bool add_header(struct wst__http *h, const char *header)
+{
+    const char *colon = strchr(header, ':');
+    char *empty;
+    bool ok;
+
+    if (!colon || colon[1 + strspn(colon + 1, " \t")] != '\0')
+        return add_line(h, header);
+    empty = wst__strndup(header, (size_t)(colon - header) + 1);
+    if (!empty)
+        return false;
+    empty[colon - header] = ';';
+    ok = add_line(h, empty);
+    wst__free(empty);
+    return ok;
+}
+
+static int set_headers(struct wst__http *h, const struct wst__http_request *rq)
+{
+    /* What libcurl would add by itself. */
+    static const char *const unwanted[] = {"Accept", "Content-Type", "Expect"};
+
+    for (const char *const *p = rq->headers; p && *p; p++) {
+        if (!is_line(*p))
+            return WST_ERR_INVALID;
+        if (!add_header(h, *p))
+            return WST_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < sizeof unwanted / sizeof unwanted[0]; i++) {
+        char line[32];
+
+        (void)snprintf(line, sizeof line, "%s:", unwanted[i]);
+        if (!has_header(rq->headers, unwanted[i]) && !add_line(h, line))
+            return WST_ERR_NOMEM;
+    }
+    if (curl_easy_setopt(h->transfer.easy, CURLOPT_HTTPHEADER, h->headers) != CURLE_OK)
+        return WST_ERR_NOMEM;
+    return 0;
+}
+
+/* POST and PUT announce their length, also of nothing: some servers wait for it. */
+static int set_method(struct wst__http *h, const struct wst__http_request *rq)
+{
+    CURL *easy = h->transfer.easy;
+    bool post = strcmp(rq->method, "POST") == 0;
+    bool has_body = rq->body || post || strcmp(rq->method, "PUT") == 0;
+    unsigned failed = 0;
+
+    if (rq->body && wst__buf_add(&h->out, rq->body, rq->body_len) != 0)
+        return WST_ERR_NOMEM;
+    if (has_body) {
+        failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)h->out.len);
+        failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
+                                   h->out.data ? (const char *)h->out.data : "");
+    }
+    if (strcmp(rq->method, "HEAD") == 0)
+        failed |= curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (!post && (has_body || strcmp(rq->method, "GET") != 0))
+        failed |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, rq->method);
+    return failed ? WST_ERR_NOMEM : 0;
+}
+
+static int set_rest(struct wst__http *h, const struct wst__http_request *rq, const char *proxy)
+{
+    CURL *easy = h->transfer.easy;
+    unsigned failed = 0;
+
+    failed |= curl_easy_setopt(easy, CURLOPT_URL, rq->url);
+    failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, h->error_text);
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, h);
+    failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, h);
+    /* Our headers are for the target: a proxy that is asked to CONNECT never sees them. */
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    if (h->net->share) {
+        failed |= curl_easy_setopt(easy, CURLOPT_SHARE, h->net->share);
+        failed |= curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
+    }
+    if (h->secure)
+        failed |= set_tls(h);
+    return failed ? WST_ERR_NOMEM : wst__net_apply(h->net, easy, proxy);
+}
+
+/* ---- Begin and end ------------------------------------------------------------------------- */
+
+/* Host, port and scheme, for the choice of the proxy, the certificate's check and the words. */
+static int read_url(struct wst__http *h, const char *url)
+{
+    CURLU *parts = curl_url();
+    char *scheme = NULL;
+    char *host = NULL;
+    char *port = NULL;
+    int rc = WST_ERR_INVALID;
+
+    if (!parts)
+        return WST_ERR_NOMEM;
+    if (curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+        size_t n = strlen(host);
+        bool brackets = n > 2 && host[0] == '['; /* An IPv6 address. */
+
+        h->secure = strcmp(scheme, "https") == 0;
+        h->port = (uint16_t)strtoul(port, NULL, 10);
+        (void)snprintf(h->host, sizeof h->host, "%.*s", (int)(brackets ? n - 2 : n),
+                       host + (brackets ? 1 : 0));
+        rc = h->secure || strcmp(scheme, "http") == 0 ? 0 : WST_ERR_INVALID;
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parts);
+    return rc;
+}
+
+/* Ends it with |h->why|, from the loop. */
+static void on_failed(void *arg)
+{
+    struct wst__http *h = arg;
+
+    h->why.step = h->step;
+    end(h, &h->why);
+}
+
+static void on_trust(void *arg, const struct wst_cause *why)
+{
+    struct wst__http *h = arg;
+    int rc = why->code;
+
+    h->why = *why;
+    if (rc == 0) {
+        rc = wst__transfer_start(&h->transfer);
+        if (rc != 0)
+            (void)wst__cause(&h->why, rc, h->step, "the request to %s could not begin", h->host);
+    }
+    if (rc != 0)
+        on_failed(h);
+}
+
+static int begin(struct wst__http *h, const struct wst__http_request *rq)
+{
+    const char *proxy;
+    int rc = read_url(h, rq->url);
+
+    if (rc != 0)
+        return rc;
+    if (wst__proxies_choose(&h->net->proxies, h->secure, h->host, h->port, h->step, &proxy,
+                            &h->why) != 0) {
+        wst__turn_ask(&h->net->io->turns, &h->turn);
+        return 0;
+    }
+    wst__proxy_name(proxy, h->proxy_name, sizeof h->proxy_name);
+    rc = wst__transfer_init(&h->transfer, h->net->multi);
+    if (rc == 0)
+        rc = set_headers(h, rq);
+    if (rc == 0)
+        rc = set_method(h, rq);
+    if (rc == 0)
+        rc = set_rest(h, rq, proxy);
+    if (rc == 0 && (!h->secure || wst__trust_want(h->net->trust, &h->wait)))
+        rc = wst__transfer_start(&h->transfer);
+    return rc;
+}
+
+int wst__http_start(struct wst__net *net, const struct wst__http_request *rq,
+                    const struct wst__http_cbs *cbs, void *arg, struct wst__http **out)
+{
+    struct wst__http *h = wst__calloc(1, sizeof *h);
+    int rc;
+
+    if (!h)
+        return WST_ERR_NOMEM;
+    h->net = net;
+    h->step = rq->step;
+    h->cbs = *cbs;
+    h->arg = arg;
+    h->max_header_bytes = rq->max_header_bytes;
+    wst__buf_init(&h->out, SIZE_MAX / 2, true);
+    wst__buf_init(&h->in, rq->max_body_bytes + 1, true);
+    h->transfer.done = on_done;
+    h->transfer.sent = cbs->sent ? on_sent : NULL;
+    h->turn.cb = on_failed;
+    h->wait.cb = on_trust;
+    h->turn.arg = h->wait.arg = h;
+    rc = begin(h, rq);
+    if (rc != 0) {
+        free_http(h);
+        return rc;
+    }
+    *out = h;
+    return 0;
+}
+
+void wst__http_cancel(struct wst__http *h)
+{
+    free_http(h);
+}

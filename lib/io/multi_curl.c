@@ -1,0 +1,496 @@
+/*
+ * libcurl's multi interface on libuv.  libcurl tells which sockets it wants watched and when it
+ * wants to be called; we call it with what happened, and afterwards, when it has returned, look at
+ * what it has finished: always, whatever it says about the number of running transfers.
+ *
+ * Nothing of ours is ever called from inside libcurl, so every callback may cancel any transfer.
+ *
+ * Sockets are opened and closed by us: opened, so that no child inherits them; closed, so that the
+ * uv handle stops looking at a descriptor before it is gone, and so that a dialed socket can be
+ * kept when libcurl lets go of it.  A socket outlives the transfer that opened it, so its context
+ * is the multi.
+ */
+#include "io/multi_curl.h"
+
+#include "base/mem.h"
+#include "io/io.h"
+#include "io/tls_openssl.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    /* Idle connections that are kept.  Few: a fleet of clients on one loop needs one each only
+     * while it connects. */
+    KEEP_CONNECTIONS = 8,
+    /* Polls of a socket that report an error and nothing else, before libcurl is told to give up.
+     */
+    ERRORS_IN_A_ROW = 16,
+    /* The driver has its own, shorter deadlines; this one is against a forgotten transfer. */
+    CONNECT_MS = 60 * 1000
+};
+
+struct sock {
+    struct wst__io *io;
+    struct wst__multi *multi; /* Not to be used once it is closing. */
+    int fd;
+    bool ours;  /* We opened it; else it is libcurl's own, a resolver's wake-up. */
+    int wanted; /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
+    int errors; /* In a row. */
+    uv_poll_t poll;
+};
+
+struct wst__multi {
+    struct wst__io *io;
+    struct wst__trust *trust;
+    struct wst__multi *next;
+    size_t refs;
+    size_t running; /* Transfers in it. */
+    bool settling;
+    CURLM *curl;
+    CURLSH *share;
+    uv_timer_t timer;
+    struct sock **socks; /* By descriptor. */
+    size_t sock_count;
+    int keep_fd;               /* Not to be closed, but handed over; -1: none. */
+    struct wst__transfer told; /* Head of the ring of those whose request has left. */
+};
+
+/* ---- Sockets ------------------------------------------------------------------------------- */
+
+static struct sock *find_sock(const struct wst__multi *m, int fd)
+{
+    return fd >= 0 && (size_t)fd < m->sock_count ? m->socks[fd] : NULL;
+}
+
+static bool make_slot(struct wst__multi *m, int fd)
+{
+    size_t count = (size_t)fd + 16;
+    struct sock **socks;
+
+    if ((size_t)fd < m->sock_count)
+        return true;
+    socks = wst__realloc(m->socks, count * sizeof(struct sock *));
+    if (!socks)
+        return false;
+    for (size_t i = m->sock_count; i < count; i++)
+        socks[i] = NULL;
+    m->socks = socks;
+    m->sock_count = count;
+    return true;
+}
+
+static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
+{
+    struct sock *s = make_slot(m, fd) ? wst__calloc(1, sizeof *s) : NULL;
+
+    if (!s)
+        return NULL;
+    if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
+        wst__free(s);
+        return NULL;
+    }
+    s->poll.data = s;
+    s->io = m->io;
+    s->multi = m;
+    s->fd = fd;
+    s->ours = ours;
+    m->socks[fd] = s;
+    wst__io_hold(m->io);
+    return s;
+}
+
+static void sock_closed(uv_handle_t *handle)
+{
+    struct sock *s = handle->data;
+    struct wst__io *io = s->io;
+
+    wst__free(s);
+    wst__io_release(io);
+}
+
+/* Lets go of the descriptor, which may be closed or polled by others from now on. */
+static void drop_sock(struct wst__multi *m, struct sock *s)
+{
+    m->socks[s->fd] = NULL;
+    (void)uv_poll_stop(&s->poll);
+    uv_close((uv_handle_t *)&s->poll, sock_closed);
+}
+
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+    int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+
+    (void)purpose;
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    if (!new_sock(arg, fd, true)) {
+        (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    return fd;
+}
+
+static int on_close_socket(void *arg, curl_socket_t fd)
+{
+    struct wst__multi *m = arg;
+    struct sock *s = find_sock(m, fd);
+
+    if (s)
+        drop_sock(m, s);
+    if (fd == m->keep_fd)
+        return 0;
+    return close(fd);
+}
+
+static void settle(struct wst__multi *m);
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct sock *s = poll->data;
+    struct wst__multi *m = s->multi;
+    int fd = s->fd;
+    int flags = 0;
+    int running;
+
+    if (status < 0) {
+        /* libuv has stopped looking at it.  An answer may have come before the error: libcurl
+         * reads first, and finds the error itself.  Only if it does not, it is told. */
+        s->errors++;
+        flags = s->errors > ERRORS_IN_A_ROW ? CURL_CSELECT_ERR
+                                            : CURL_CSELECT_IN | CURL_CSELECT_OUT | CURL_CSELECT_ERR;
+    } else {
+        s->errors = 0;
+        flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) |
+                (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
+    }
+    (void)curl_multi_socket_action(m->curl, fd, flags, &running);
+    if (status < 0 && find_sock(m, fd) == s && s->wanted)
+        (void)uv_poll_start(&s->poll, s->wanted, on_poll);
+    settle(m);
+}
+
+/* libcurl wants |fd| watched, in another way than before. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+    struct wst__multi *m = arg;
+    struct sock *s = find_sock(m, fd);
+
+    (void)easy;
+    (void)unused;
+    if (what == CURL_POLL_REMOVE) {
+        if (s && !s->ours) {
+            drop_sock(m, s); /* libcurl closes it without telling. */
+        } else if (s) {
+            s->wanted = 0;
+            (void)uv_poll_stop(&s->poll);
+        }
+        return 0;
+    }
+    if (!s)
+        s = new_sock(m, fd, false);
+    if (!s)
+        return 0; /* No memory: the transfer stalls, and its deadline ends it. */
+    s->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    (void)uv_poll_start(&s->poll, s->wanted, on_poll);
+    return 0;
+}
+
+/* ---- Time ---------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct wst__multi *m = timer->data;
+    int running;
+
+    (void)curl_multi_socket_action(m->curl, CURL_SOCKET_TIMEOUT, 0, &running);
+    settle(m);
+}
+
+/* Never calls libcurl back from here: also a timeout of 0 goes through the loop. */
+static int on_set_timer(CURLM *curl, long timeout_ms, void *arg)
+{
+    struct wst__multi *m = arg;
+
+    (void)curl;
+    if (timeout_ms < 0)
+        (void)uv_timer_stop(&m->timer);
+    else
+        (void)uv_timer_start(&m->timer, on_timer, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+/* ---- What has happened --------------------------------------------------------------------- */
+
+static void take_out(struct wst__transfer *t)
+{
+    if (!t->sent_next)
+        return;
+    t->sent_prev->sent_next = t->sent_next;
+    t->sent_next->sent_prev = t->sent_prev;
+    t->sent_next = t->sent_prev = NULL;
+}
+
+/* Inside libcurl: only noted.  libcurl asks again when it repeats a request on another connection.
+ */
+static int on_request(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+    struct wst__transfer *t = arg;
+    struct wst__transfer *head = &t->multi->told;
+
+    (void)ip;
+    (void)local_ip;
+    (void)port;
+    (void)local_port;
+    if (!t->sent_told) {
+        t->sent_told = true;
+        t->sent_prev = head->sent_prev;
+        t->sent_next = head;
+        head->sent_prev->sent_next = t;
+        head->sent_prev = t;
+    }
+    return CURL_PREREQFUNC_OK;
+}
+
+/* Takes the transfer out of the multi, and keeps the socket of a dial that succeeded. */
+static void leave(struct wst__transfer *t, CURLcode result)
+{
+    struct wst__multi *m = t->multi;
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    if (t->keep_socket && result == CURLE_OK)
+        (void)curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd);
+    m->keep_fd = fd;
+    (void)curl_multi_remove_handle(m->curl, t->easy);
+    m->keep_fd = -1;
+    /* libcurl must have let go of it: two owners of a descriptor would close it twice. */
+    t->fd = fd != CURL_SOCKET_BAD && !find_sock(m, fd) ? fd : -1;
+    take_out(t);
+    t->running = false;
+    if (--m->running == 0)
+        uv_unref((uv_handle_t *)&m->timer);
+}
+
+static void destroy(struct wst__multi *m);
+
+static void tell_sent(struct wst__multi *m)
+{
+    while (m->told.sent_next != &m->told) {
+        struct wst__transfer *t = m->told.sent_next;
+
+        take_out(t);
+        t->sent(t);
+    }
+}
+
+/* Reports what has happened, now that libcurl has returned. */
+static void settle(struct wst__multi *m)
+{
+    const CURLMsg *msg;
+    int left;
+
+    m->settling = true;
+    tell_sent(m);
+    while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
+        struct wst__transfer *t;
+        CURLcode result = msg->data.result; /* |msg| is gone after the removal. */
+
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        leave(t, result);
+        t->done(t, result);
+    }
+    m->settling = false;
+    if (m->refs == 0)
+        destroy(m);
+}
+
+/* ---- Transfers ----------------------------------------------------------------------------- */
+
+int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
+{
+    CURL *easy = curl_easy_init();
+    unsigned failed = 0;
+
+    if (!easy)
+        return WST_ERR_NOMEM;
+    t->multi = m;
+    t->easy = easy;
+    t->fd = -1;
+    failed |= curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Without it, a removal joins the thread that resolves, and the loop stands still. */
+    failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    /*
+     * HTTP/1.1 on purpose: there is nothing to multiplex, and a request that is given up closes
+     * its connection, where HTTP/2 would leave a dead one to the next attempt.
+     */
+    failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    failed |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    failed |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, m);
+    failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, m);
+    failed |= curl_easy_setopt(easy, CURLOPT_SHARE, m->share);
+    if (t->sent) {
+        failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+        failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
+    }
+    return failed ? WST_ERR_NOMEM : 0;
+}
+
+int wst__transfer_start(struct wst__transfer *t)
+{
+    struct wst__multi *m = t->multi;
+    CURLMcode rc = curl_multi_add_handle(m->curl, t->easy);
+
+    if (rc != CURLM_OK)
+        return rc == CURLM_OUT_OF_MEMORY ? WST_ERR_NOMEM : WST_ERR_IO;
+    t->running = true;
+    if (m->running++ == 0)
+        uv_ref((uv_handle_t *)&m->timer);
+    return 0;
+}
+
+void wst__transfer_fini(struct wst__transfer *t)
+{
+    if (t->running)
+        leave(t, CURLE_ABORTED_BY_CALLBACK);
+    if (t->easy)
+        curl_easy_cleanup(t->easy);
+    t->easy = NULL;
+}
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+static CURLcode global_result;
+
+static void init_global(void)
+{
+    global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int wst__multi_global(void)
+{
+    static uv_once_t once = UV_ONCE_INIT;
+
+    uv_once(&once, init_global);
+    return global_result == CURLE_OK ? 0 : WST_ERR_NOMEM;
+}
+
+static bool set_up(struct wst__multi *m)
+{
+    int rc = 0;
+
+    m->curl = curl_multi_init();
+    m->share = curl_share_init();
+    if (!m->curl || !m->share)
+        return false;
+    rc |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
+    rc |= curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
+    rc |= curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_set_timer);
+    rc |= curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
+    rc |= curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long)KEEP_CONNECTIONS);
+    /* TLS sessions are resumed by new connections, too, of the same options only. */
+    (void)curl_share_setopt(m->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    return rc == 0;
+}
+
+static void clean_up(struct wst__multi *m)
+{
+    if (m->curl)
+        (void)curl_multi_cleanup(m->curl);
+    if (m->share)
+        (void)curl_share_cleanup(m->share);
+    for (size_t fd = 0; fd < m->sock_count; fd++) {
+        if (m->socks[fd])
+            drop_sock(m, m->socks[fd]);
+    }
+    wst__free(m->socks);
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    struct wst__multi *m = handle->data;
+    struct wst__io *io = m->io;
+
+    wst__free(m);
+    wst__io_release(io);
+}
+
+static void destroy(struct wst__multi *m)
+{
+    struct wst__multi **at = &m->io->multis;
+
+    assert(m->running == 0);
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    clean_up(m);
+    wst__trust_unref(m->trust);
+    uv_close((uv_handle_t *)&m->timer, timer_closed);
+}
+
+static struct wst__multi *new_multi(struct wst__io *io, struct wst__trust *trust)
+{
+    struct wst__multi *m = wst__calloc(1, sizeof *m);
+
+    if (!m)
+        return NULL;
+    m->io = io;
+    m->keep_fd = -1;
+    m->told.sent_next = m->told.sent_prev = &m->told;
+    if (!set_up(m)) {
+        clean_up(m);
+        wst__free(m);
+        return NULL;
+    }
+    (void)uv_timer_init(io->uv, &m->timer);
+    m->timer.data = m;
+    uv_unref((uv_handle_t *)&m->timer); /* Until there is something to wait for. */
+    wst__io_hold(io);
+    m->trust = trust;
+    wst__trust_ref(trust);
+    m->next = io->multis;
+    io->multis = m;
+    return m;
+}
+
+int wst__multi_get(struct wst__io *io, struct wst__trust *trust, struct wst__multi **out)
+{
+    struct wst__multi *m = io->multis;
+
+    while (m && m->trust != trust)
+        m = m->next;
+    if (!m)
+        m = new_multi(io, trust);
+    if (!m)
+        return WST_ERR_NOMEM;
+    m->refs++;
+    *out = m;
+    return 0;
+}
+
+void wst__multi_unref(struct wst__multi *m)
+{
+    if (--m->refs == 0 && !m->settling)
+        destroy(m);
+}
+
+void wst__multis_distrust(struct wst__io *io)
+{
+    for (struct wst__multi *m = io->multis; m; m = m->next) {
+        for (size_t fd = 0; fd < m->sock_count; fd++) {
+            const struct sock *s = m->socks[fd];
+
+            /* Nobody uses it, and libcurl will see that it has ended before it reuses it. */
+            if (s && s->ours && !s->wanted)
+                (void)shutdown(s->fd, SHUT_RDWR);
+        }
+    }
+}

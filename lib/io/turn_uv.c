@@ -1,0 +1,129 @@
+/*
+ * Turns run from a prepare handle, which the loop calls before it polls.  While one is asked for,
+ * an idle handle is active beside it: the loop then neither sleeps nor ends, wherever the wish
+ * came from: a timer, another prepare handle behind ours, a callback of the poll phase, or
+ * outside uv_run().  At other times neither handle keeps the loop alive.
+ */
+#include "io/turn_uv.h"
+
+#include "io/io.h"
+
+/* A turn that asks for another one is served in the same pass, but not for ever. */
+enum { PASSES = 8 };
+
+static void ring_init(struct wst__turn *head)
+{
+    head->next = head->prev = head;
+}
+
+static bool ring_empty(const struct wst__turn *head)
+{
+    return head->next == head;
+}
+
+static void ring_add(struct wst__turn *head, struct wst__turn *turn)
+{
+    turn->prev = head->prev;
+    turn->next = head;
+    head->prev->next = turn;
+    head->prev = turn;
+}
+
+static void ring_remove(struct wst__turn *turn)
+{
+    turn->prev->next = turn->next;
+    turn->next->prev = turn->prev;
+    turn->next = turn->prev = NULL;
+}
+
+/* Moves all of |from| behind what is in |to|. */
+static void ring_move(struct wst__turn *to, struct wst__turn *from)
+{
+    if (ring_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    ring_init(from);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* It only keeps the loop from sleeping. */
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct wst__turns *t = prepare->data;
+    struct wst__turn batch;
+
+    t->io->thread = uv_thread_self();
+    ring_init(&batch);
+    ring_move(&t->now, &t->later);
+    for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
+        ring_move(&batch, &t->now);
+        while (!ring_empty(&batch)) {
+            struct wst__turn *turn = batch.next;
+
+            wst__turn_drop(turn);
+            turn->cb(turn->arg); /* May drop others, in |batch| too. */
+        }
+    }
+    if (ring_empty(&t->now) && ring_empty(&t->later))
+        (void)uv_idle_stop(&t->idle);
+}
+
+void wst__turns_init(struct wst__turns *t, struct wst__io *io)
+{
+    t->io = io;
+    ring_init(&t->now);
+    ring_init(&t->later);
+    (void)uv_prepare_init(io->uv, &t->prepare);
+    (void)uv_idle_init(io->uv, &t->idle);
+    t->prepare.data = t->idle.data = t;
+    wst__io_hold(io);
+    wst__io_hold(io);
+    (void)uv_prepare_start(&t->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&t->prepare);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct wst__turns *t = handle->data;
+
+    wst__io_release(t->io);
+}
+
+void wst__turns_close(struct wst__turns *t)
+{
+    uv_close((uv_handle_t *)&t->prepare, on_closed);
+    uv_close((uv_handle_t *)&t->idle, on_closed);
+}
+
+static void ask(struct wst__turns *t, struct wst__turn *ring, struct wst__turn *turn)
+{
+    if (turn->asked)
+        return;
+    turn->asked = true;
+    ring_add(ring, turn);
+    (void)uv_idle_start(&t->idle, on_idle);
+}
+
+void wst__turn_ask(struct wst__turns *t, struct wst__turn *turn)
+{
+    ask(t, &t->now, turn);
+}
+
+void wst__turn_ask_later(struct wst__turns *t, struct wst__turn *turn)
+{
+    ask(t, &t->later, turn);
+}
+
+void wst__turn_drop(struct wst__turn *turn)
+{
+    if (!turn->asked)
+        return;
+    turn->asked = false;
+    ring_remove(turn);
+}

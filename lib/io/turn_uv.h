@@ -1,0 +1,28 @@
+/* Wishes to run once before the loop sleeps. */
+#ifndef WST_IO_TURN_UV_H
+#define WST_IO_TURN_UV_H
+
+#include "io/types.h"
+
+#include <uv.h>
+
+struct wst__io;
+
+struct wst__turns {
+    struct wst__io *io;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    struct wst__turn now;   /* Head of a ring: to be run before the loop sleeps. */
+    struct wst__turn later; /* Head of a ring: not before the loop has polled once more. */
+};
+
+void wst__turns_init(struct wst__turns *t, struct wst__io *io);
+void wst__turns_close(struct wst__turns *t);
+/* Runs |turn| before the loop sleeps; asking again before that changes nothing. */
+void wst__turn_ask(struct wst__turns *t, struct wst__turn *turn);
+/* The same, but other work of the loop goes first: for what is done in portions. */
+void wst__turn_ask_later(struct wst__turns *t, struct wst__turn *turn);
+/* Not any more.  |turn| need not have been asked for. */
+void wst__turn_drop(struct wst__turn *turn);
+
+#endif

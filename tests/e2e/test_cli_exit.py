@@ -1,0 +1,181 @@
+"""How wsticket ends: exit statuses, signals, --once."""
+
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from cli import Cli, run
+from plainserver import PlainServer
+
+PLAIN = ["connect", "--no-ticket", "--base-delay", "20ms", "--cap", "100ms"]
+
+
+@pytest.fixture
+def nobody():
+    """The URL of a port on which nobody listens, held so that nobody else takes it."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield f"ws://127.0.0.1:{s.getsockname()[1]}/"
+
+
+@pytest.fixture
+def silent():
+    """The URL of a server that accepts and never says a word."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        yield f"ws://127.0.0.1:{s.getsockname()[1]}/"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_in_good_order(number):
+    with PlainServer() as server, Cli(*PLAIN, server.url) as cli:
+        cli.wait_open()
+        cli.signal(number)
+        assert cli.wait() == 0
+        assert cli.err[-1] == "[WS] Disconnected { code: 1000, reason: '', wasClean: true }"
+
+
+@pytest.mark.quick
+def test_interrupted_before_it_was_open(silent):
+    with Cli(*PLAIN, silent) as cli:
+        cli.wait_err("Step 3/3|Connecting")
+        start = time.monotonic()
+        cli.signal(signal.SIGINT)
+        assert cli.wait() == 3
+        assert time.monotonic() - start < 5
+
+
+@pytest.mark.quick
+def test_interrupted_while_it_waits(nobody):
+    with Cli("connect", "--no-ticket", "--base-delay", "60s", "--cap", "60s", nobody) as cli:
+        cli.wait_err("Reconnecting in")
+        cli.signal(signal.SIGTERM)
+        assert cli.wait() == 3
+
+
+@pytest.mark.quick
+def test_interrupted_while_it_waits_after_it_was_open():
+    with PlainServer() as server, Cli("connect", "--no-ticket", "--base-delay", "60s", "--cap",
+                                      "60s", server.url) as cli:
+        cli.wait_open()
+        server.drop()
+        cli.wait_err("Reconnecting in")
+        cli.signal(signal.SIGINT)
+        assert cli.wait() == 0, "it was open, and ended as asked"
+
+
+def test_a_server_that_does_not_answer_the_close(deaf):
+    with Cli(*PLAIN, "--ping-interval", "0", deaf) as cli:
+        cli.wait_open()
+        start = time.monotonic()
+        cli.signal(signal.SIGINT)
+        assert cli.wait() == 0
+        assert 4 < time.monotonic() - start < 7, "5 s at most"
+
+
+@pytest.mark.quick
+def test_a_second_signal_does_not_wait(deaf):
+    with Cli(*PLAIN, "--ping-interval", "0", deaf) as cli:
+        cli.wait_open()
+        start = time.monotonic()
+        cli.signal(signal.SIGINT)
+        time.sleep(0.2)  # So that they are two signals and not one.
+        assert cli.process.poll() is None, "the first one waits for the answer"
+        cli.signal(signal.SIGINT)
+        assert cli.wait() == 0
+        assert time.monotonic() - start < 4
+
+
+@pytest.fixture
+def deaf():
+    """A WebSocket server that upgrades and then reads nothing any more."""
+    with PlainServer() as server:
+        server.reading(False)
+        with Relay(server.port) as relay:
+            yield f"ws://127.0.0.1:{relay.port}/"
+
+
+class Relay:
+    """Passes the upgrade on, then keeps what the client sends to itself."""
+
+    def __init__(self, port):
+        self.to = port
+
+    def __enter__(self):
+        import threading
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+        return self
+
+    def serve(self):
+        try:
+            client, _ = self.listener.accept()
+        except OSError:
+            return
+        with client, socket.create_connection(("127.0.0.1", self.to)) as server:
+            server.sendall(client.recv(65536))
+            client.sendall(server.recv(65536))
+            while client.recv(65536):
+                pass
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(20)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("code,status", [(1000, 0), (1001, 0), (1011, 3), (4000, 3), (4401, 2),
+                                         (1002, 3)])
+def test_once_ends_with_the_connection(code, status):
+    with PlainServer() as server, \
+            Cli(*PLAIN, "--once", server.url, stdin=subprocess.DEVNULL) as cli:
+        cli.wait_open()
+        server.close(code, "bye")
+        assert cli.wait() == status
+        assert server.opened == 1
+        assert not any("Reconnecting" in line for line in cli.err)
+        assert f"[WS] Disconnected {{ code: {code}, reason: 'bye', wasClean: true }}" in cli.err
+
+
+def test_once_after_a_stable_link():
+    """A link that was stable would be followed by another one, but for --once."""
+    with PlainServer() as server, \
+            Cli(*PLAIN, "--once", "--stable", "10ms", server.url) as cli:
+        cli.wait_open()
+        time.sleep(0.3)  # Longer than --stable.
+        server.drop()
+        assert cli.wait() == 3
+        assert server.opened == 1
+
+
+@pytest.mark.quick
+def test_once_failed(nobody):
+    done = run("connect", "--no-ticket", "--once", nobody)
+    assert done.returncode == 3
+    assert "[WS] Failed to connect (network error)" in done.stderr
+    assert "Reconnecting" not in done.stderr
+
+
+@pytest.mark.quick
+def test_attempts_used_up(nobody):
+    done = run(*PLAIN, "--max-attempts", "3", nobody)
+    assert done.returncode == 3
+    assert done.stderr.count("Failed to connect") == 3
+    assert done.stderr.count("Reconnecting in") == 2
+    assert "[WS] Giving up: " in done.stderr
+
+
+@pytest.mark.quick
+def test_quiet_tells_only_why_it_ends(nobody):
+    done = run(*PLAIN, "--max-attempts", "2", "--quiet", nobody)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("[WS] Giving up: ")

@@ -1,0 +1,241 @@
+"""stdin of wsticket: files, pipes and terminals; nothing is lost, nothing is read too early."""
+
+import os
+import pty
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cli import PATIENCE, WRAP, WSTICKET, Cli, eventually, run
+from plainserver import PlainServer
+
+PLAIN = ["connect", "--no-ticket", "--base-delay", "20ms", "--cap", "100ms"]
+
+
+@pytest.fixture
+def server():
+    with PlainServer() as running:
+        yield running
+
+
+@pytest.mark.quick
+def test_lines_of_a_pipe(server):
+    with Cli(*PLAIN, server.url) as cli:
+        cli.wait_open()
+        cli.send("one\n\ntwo words\n")
+        cli.wait_out("two words")
+        assert cli.out == ["one", "", "two words"]
+        assert server.received == ["one", "", "two words"]
+        assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_a_file_and_its_last_line_without_a_line_feed(server, tmp_path):
+    path = tmp_path / "lines"
+    path.write_text("first\nlast")
+    with open(path, "rb") as lines, Cli(*PLAIN, "--close-on-eof", server.url, stdin=lines) as cli:
+        assert cli.wait() == 0
+    assert server.received == ["first", "last"]
+
+
+def test_two_hundred_thousand_lines_in_order(server, tmp_path):
+    """More than the queue's low-water mark and than any buffer on the way."""
+    wanted = [f"line {i} " + "x" * (i % 97) for i in range(200000)]
+    path = tmp_path / "lines"
+    path.write_text("\n".join(wanted) + "\n")
+    server.echo = False
+    with open(path, "rb") as lines, Cli(*PLAIN, "--close-on-eof", server.url, stdin=lines) as cli:
+        assert cli.wait(120) == 0
+    eventually(lambda: len(server.received) >= len(wanted), "all lines")
+    assert server.received == wanted
+
+
+def test_stdin_stays_unread_while_the_server_does_not_read(server):
+    """What the queue cannot take stays with the writer: our memory is bounded."""
+    server.reading(False)
+    with Cli(*PLAIN, "--max-queue", "256k", "--ping-interval", "0", server.url) as cli:
+        cli.wait_open()
+        os.set_blocking(cli.process.stdin.fileno(), False)
+        line = b"y" * 1023 + b"\n"
+        written = 0
+        stuck = 0
+        while stuck < 50 and written < 64 << 20:
+            try:
+                written += os.write(cli.process.stdin.fileno(), line)
+                stuck = 0
+            except BlockingIOError:
+                stuck += 1
+                time.sleep(0.02)
+        # Our queue, and what the kernel and the server's library hold; far from all of it.
+        assert written < 32 << 20
+        server.echo = False
+        server.reading(True)
+        eventually(lambda: sum(map(len, server.received)) >= written // 1024 * 1023, "the rest")
+        assert set(server.received) == {line[:-1].decode()}
+        assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_lines_written_before_it_is_open_are_not_lost():
+    with PlainServer() as first:
+        port = first.port
+    # Nobody listens now; the lines wait in the pipe.
+    with Cli(*PLAIN, f"ws://127.0.0.1:{port}/") as cli:
+        cli.send("early\n")
+        cli.wait_err("Failed to connect")
+        cli.send("bird\n")
+        cli.wait_err("Failed to connect", 2)
+        with PlainServer(port=port) as server:
+            cli.wait_out("bird")
+            assert server.received == ["early", "bird"]
+            assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_lines_written_between_two_connections_are_not_lost():
+    with PlainServer() as first, Cli(*PLAIN, first.url) as cli:
+        cli.wait_open()
+        port = first.port
+        first.__exit__()
+        cli.wait_err("Failed to connect")
+        cli.send("between\n")
+        with PlainServer(port=port) as second:
+            cli.wait_out("between")
+            assert second.received == ["between"]
+            assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_the_end_of_stdin_is_not_the_end(server):
+    with Cli(*PLAIN, server.url, stdin=subprocess.DEVNULL) as cli:
+        cli.wait_open()
+        server.send("still here").result(10)
+        cli.wait_out("still here")
+        assert cli.process.poll() is None
+        assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_close_on_eof(server):
+    with Cli(*PLAIN, "--close-on-eof", server.url) as cli:
+        cli.wait_open()
+        cli.send("last words\n")
+        cli.end_stdin()
+        assert cli.wait() == 0
+        assert server.received == ["last words"]
+        assert cli.out == ["last words"], "the answer still arrives"
+        assert cli.err[-1] == "[WS] Disconnected { code: 1000, reason: '', wasClean: true }"
+
+
+def test_closed_stdin(server):
+    done = subprocess.run(["/bin/sh", "-c", '"$@" <&-', "sh", *WRAP, WSTICKET, *PLAIN,
+                           "--close-on-eof", server.url],
+                          capture_output=True, timeout=PATIENCE, text=True)
+    assert done.returncode == 0
+    assert "Connected" in done.stderr
+
+
+def test_a_directory_as_stdin(server):
+    fd = os.open("/", os.O_RDONLY)
+    try:
+        with Cli(*PLAIN, "--close-on-eof", server.url, stdin=fd) as cli:
+            assert cli.wait() == 0
+            assert any("stdin cannot be read: illegal operation on a directory" in line
+                       for line in cli.err)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.quick
+def test_lines_that_cannot_be_sent(server):
+    with Cli(*PLAIN, "--max-queue", "4k", server.url) as cli:
+        cli.wait_open()
+        cli.send(b"good\n\xff\xfe\n" + b"z" * 5000 + b"\nafter\n")
+        cli.wait_out("after")
+        assert server.received == ["good", "after"]
+        assert any(line.startswith("[WS] Line 2 of stdin was not sent: a text message must be")
+                   for line in cli.err)
+        assert any(line.startswith("[WS] Line 3 of stdin was not sent: longer than")
+                   for line in cli.err)
+        assert cli.stop() == 0
+
+
+def test_an_endless_line_is_not_collected(server):
+    with Cli(*PLAIN, "--max-queue", "64k", server.url) as cli:
+        cli.wait_open()
+        for _ in range(64):
+            cli.send(b"e" * 65536)
+        cli.send(b"\nshort\n")
+        cli.wait_out("short")
+        assert server.received == ["short"]
+        assert sum("Line 1 of stdin was not sent" in line for line in cli.err) == 1
+        with open(f"/proc/{cli.process.pid}/status", encoding="ascii") as status:
+            peak = next(line for line in status if line.startswith("VmHWM"))
+        assert int(peak.split()[1]) < 200000
+        assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_binary_lines(server):
+    with Cli(*PLAIN, "--binary", server.url) as cli:
+        cli.wait_open()
+        cli.send(b"\x00\xff\x80\n")
+        cli.until(lambda c: c.raw["out"] == b"\x00\xff\x80", "the raw echo")
+        assert server.received == [b"\x00\xff\x80"]
+        assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_a_terminal_as_stdin(server):
+    ours, theirs = pty.openpty()
+    try:
+        with Cli(*PLAIN, server.url, stdin=theirs) as cli:
+            cli.wait_open()
+            os.write(ours, b"typed\n")
+            cli.wait_out("typed")
+            os.write(ours, b"\x04")  # Ctrl-D: the end of stdin, and no more.
+            server.send("later").result(10)
+            cli.wait_out("later")
+            assert server.received == ["typed"]
+            assert cli.stop() == 0
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_the_pipe_is_left_as_it_was(server):
+    """O_NONBLOCK belongs to everybody who shares the pipe."""
+    read, write = os.pipe()
+    try:
+        with Cli(*PLAIN, server.url, stdin=read) as cli:
+            cli.wait_open()
+            os.write(write, b"hello\n")
+            cli.wait_out("hello")
+            assert cli.stop() == 0
+        assert os.get_blocking(read)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_interrupted_with_input_waiting(server):
+    """Input that cannot be sent does not hold up the end."""
+    server.reading(False)
+    with Cli(*PLAIN, "--max-queue", "64k", "--close-timeout", "300ms", server.url) as cli:
+        cli.wait_open()
+        os.set_blocking(cli.process.stdin.fileno(), False)
+        try:
+            for _ in range(1000):
+                os.write(cli.process.stdin.fileno(), b"w" * 65535 + b"\n")
+        except BlockingIOError:
+            pass
+        cli.signal(signal.SIGINT)
+        cli.signal(signal.SIGTERM)
+        assert cli.wait() == 0
+
+
+def test_run_without_anything_to_say(server):
+    done = run(*PLAIN, "--close-on-eof", server.url, stdin="")
+    assert done.returncode == 0 and done.stdout == ""

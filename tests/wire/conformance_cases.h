@@ -1,0 +1,355 @@
+/*
+ * Our own table of conformance cases (RFC 6455): what a server sends, and what must come of it.
+ * Each is run whole, byte by byte, and at random splits; see test_conformance.c.
+ */
+#ifndef TESTS_WIRE_CONFORMANCE_CASES_H
+#define TESTS_WIRE_CONFORMANCE_CASES_H
+
+#include <stddef.h>
+
+struct conformance_case {
+    const char *section;
+    const char *name;
+    const char *input;  /* As for bytes_from(). */
+    const char *events; /* What the application sees, in order. */
+    const char *output; /* What is answered. */
+    size_t max_message; /* 0: 1 MiB. */
+    int by_wslay;       /* The check is wslay's: without it the case must fail. */
+};
+
+#define PROTOCOL_ERROR "error(WS_PROTOCOL 1002)"
+#define UTF8_ERROR     "error(WS_BAD_UTF8 1007)"
+#define SIZE_ERROR     "error(WS_TOO_LARGE 1009)"
+#define CLOSE_1000     "close(03e8)"
+#define CLOSE_1002     "close(03ea)"
+#define CLOSE_1007     "close(03ef)"
+#define CLOSE_1009     "close(03f1)"
+
+#define BROKEN(section, name, input)                                                               \
+    {                                                                                              \
+        section, name, input, PROTOCOL_ERROR, CLOSE_1002, 0, 0                                     \
+    }
+#define BROKEN_WSLAY(section, name, input)                                                         \
+    {                                                                                              \
+        section, name, input, PROTOCOL_ERROR, CLOSE_1002, 0, 1                                     \
+    }
+#define NOT_UTF8(name, input)                                                                      \
+    {                                                                                              \
+        "8.1", name, input, UTF8_ERROR, CLOSE_1007, 0, 0                                           \
+    }
+#define FINE(section, name, input, events)                                                         \
+    {                                                                                              \
+        section, name, input, events, "", 0, 0                                                     \
+    }
+#define CLOSES(name, input, events, output)                                                        \
+    {                                                                                              \
+        "7.4", name, input, events, output, 0, 0                                                   \
+    }
+
+static const struct conformance_case conformance_cases[] = {
+    /* ---- 5.1: a server never masks --------------------------------------------------------- */
+    BROKEN("5.1", "masked text", "8185 37fa213d 7f9f4d5158"),
+    BROKEN("5.1", "masked text, key of zeros", "8185 00000000 'Hello'"),
+    BROKEN("5.1", "masked empty text", "8180 01020304"),
+    BROKEN("5.1", "masked binary, 16-bit length", "82fe 0100 01020304 256*00"),
+    BROKEN("5.1", "masked binary, 64-bit length", "82ff 0000000000010000 01020304 16*00"),
+    BROKEN("5.1", "masked ping", "8982 01020304 0000"),
+    BROKEN("5.1", "masked close", "8882 00000000 03e8"),
+    BROKEN("5.1", "masked continuation", "0101 61 8081 00000000 61"),
+    {"5.1", "masked frame after a message", "8101 61 8181 00000000 62", "text(a) " PROTOCOL_ERROR,
+     CLOSE_1002, 0, 0},
+
+    /* ---- 5.2: reserved bits ---------------------------------------------------------------- */
+    BROKEN("5.2", "RSV1 on text", "c105 'Hello'"),
+    BROKEN("5.2", "RSV2 on text", "a105 'Hello'"),
+    BROKEN("5.2", "RSV3 on text", "9105 'Hello'"),
+    BROKEN("5.2", "all RSV on text", "f105 'Hello'"),
+    BROKEN("5.2", "RSV1 on binary", "c201 00"),
+    BROKEN("5.2", "RSV1 on an empty text", "c100"),
+    BROKEN("5.2", "RSV2 on a fragment", "2101 61 8001 62"),
+    BROKEN("5.2", "RSV1 on a continuation", "0101 61 c001 62"),
+    BROKEN("5.2", "RSV1 on a ping", "c900"),
+    BROKEN("5.2", "RSV3 on a pong", "9a00"),
+    BROKEN("5.2", "RSV2 on a close", "a802 03e8"),
+    {"5.2", "RSV after a message", "8101 61 c101 62", "text(a) " PROTOCOL_ERROR, CLOSE_1002, 0, 0},
+    BROKEN("5.2", "RSV on a header whose payload never comes", "c17e ffff"),
+
+    /* ---- 5.2: opcodes ---------------------------------------------------------------------- */
+    BROKEN("5.2", "opcode 3", "8300"),
+    BROKEN("5.2", "opcode 4", "8401 61"),
+    BROKEN("5.2", "opcode 5", "8500"),
+    BROKEN("5.2", "opcode 6", "8600"),
+    BROKEN("5.2", "opcode 7", "8700"),
+    BROKEN("5.2", "opcode 11", "8b00"),
+    BROKEN("5.2", "opcode 12", "8c01 61"),
+    BROKEN("5.2", "opcode 13", "8d00"),
+    BROKEN("5.2", "opcode 14", "8e00"),
+    BROKEN("5.2", "opcode 15", "8f00"),
+    BROKEN("5.2", "opcode 3 with a payload", "8305 'Hello'"),
+    BROKEN("5.2", "opcode 3 inside a message", "0101 61 8301 62"),
+    BROKEN("5.2", "opcode 11 inside a message", "0101 61 8b00"),
+    BROKEN("5.2", "opcode 7, header only", "877e 1000"),
+
+    /* ---- 5.2: lengths ---------------------------------------------------------------------- */
+    FINE("5.2", "empty text", "8100", "text()"),
+    FINE("5.2", "empty binary", "8200", "binary()"),
+    FINE("5.2", "length 1", "8101 61", "text(a)"),
+    FINE("5.2", "length 5", "8105 'Hello'", "text(Hello)"),
+    FINE("5.2", "length 125", "817d 125*61",
+         "text("
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)"),
+    FINE("5.2", "length 126", "817e 007e 126*61",
+         "text("
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)"),
+    FINE("5.2", "length 127", "827e 007f 127*61",
+         "binary("
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)"),
+    FINE("5.2", "length 128", "827e 0080 128*61",
+         "binary("
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)"),
+    FINE("5.2", "length 4092: the largest that wslay's buffer takes", "827e 0ffc 4092*61",
+         "binary(4092 bytes, hash b806e2de167c5c71)"),
+    FINE("5.2", "length 4093", "827e 0ffd 4093*61", "binary(4093 bytes, hash 300f8f6035506f30)"),
+    FINE("5.2", "length 65535", "817e ffff 65535*61", "text(65535 bytes, hash 05bc1a0688606ba6)"),
+    FINE("5.2", "length 65536", "817f 0000000000010000 65536*61",
+         "text(65536 bytes, hash 1f0c0019bbd72325)"),
+    FINE("5.2", "length 65537, binary", "827f 0000000000010001 65537*ff",
+         "binary(65537 bytes, hash 74097a1c5009eb6e)"),
+    BROKEN_WSLAY("5.2", "16 bits for length 0", "817e 0000"),
+    BROKEN_WSLAY("5.2", "16 bits for length 1", "817e 0001 61"),
+    BROKEN_WSLAY("5.2", "16 bits for length 125", "817e 007d 125*61"),
+    BROKEN_WSLAY("5.2", "64 bits for length 0", "827f 0000000000000000"),
+    BROKEN_WSLAY("5.2", "64 bits for length 5", "817f 0000000000000005 'Hello'"),
+    BROKEN_WSLAY("5.2", "64 bits for length 125", "827f 000000000000007d 125*61"),
+    BROKEN_WSLAY("5.2", "64 bits for length 126", "827f 000000000000007e 126*61"),
+    BROKEN_WSLAY("5.2", "64 bits for length 65535", "817f 000000000000ffff 65535*61"),
+    BROKEN_WSLAY("5.2", "highest bit of the length", "827f 8000000000000001 61"),
+    BROKEN_WSLAY("5.2", "all bits of the length", "827f ffffffffffffffff 61"),
+    BROKEN_WSLAY("5.2", "16 bits for length 3 of a fragment", "017e 0003 618000 8000"),
+    BROKEN_WSLAY("5.2", "16 bits for length 3 of a continuation", "0101 61 807e 0003 'abc'"),
+    {"5.2", "16 bits for length 3 after a message", "8101 61 817e 0003 'abc'",
+     "text(a) " PROTOCOL_ERROR, CLOSE_1002, 0, 1},
+    FINE("5.2", "two messages", "8101 61 8101 62", "text(a) text(b)"),
+    FINE("5.2", "two types", "8101 61 8201 00", "text(a) binary(00)"),
+    FINE("5.2", "many empty messages", "5*8200", "binary() binary() binary() binary() binary()"),
+    FINE("5.2", "an incomplete header", "81", ""),
+    FINE("5.2", "an incomplete 16-bit length", "817e 01", ""),
+    FINE("5.2", "an incomplete 64-bit length", "827f 00000000", ""),
+    FINE("5.2", "an incomplete payload", "8105 'Hell'", ""),
+    FINE("5.2", "a message, then an incomplete one", "8101 61 8105 'H'", "text(a)"),
+
+    /* ---- 5.4: fragments -------------------------------------------------------------------- */
+    FINE("5.4", "two fragments", "0103 'Hel' 8002 'lo'", "text(Hello)"),
+    FINE("5.4", "binary in two fragments", "0203 'Hel' 8002 'lo'", "binary(Hello)"),
+    FINE("5.4", "one byte each", "0101 48 0001 65 0001 6c 0001 6c 8001 6f", "text(Hello)"),
+    FINE("5.4", "empty first fragment", "0100 8005 'Hello'", "text(Hello)"),
+    FINE("5.4", "empty last fragment", "0105 'Hello' 8000", "text(Hello)"),
+    FINE("5.4", "empty fragments between", "0102 'He' 0000 0000 0003 'llo' 0000 8000",
+         "text(Hello)"),
+    FINE("5.4", "nothing but empty fragments", "0100 0000 0000 8000", "text()"),
+    FINE("5.4", "nothing but empty fragments, binary", "0200 0000 8000", "binary()"),
+    FINE("5.4", "a thousand empty fragments", "0100 1000*0000 8001 61", "text(a)"),
+    FINE("5.4", "fragments of different sizes", "0201 00 007e 0100 256*01 8001 02",
+         "binary(258 bytes, hash d8173e507b7eb387)"),
+    FINE("5.4", "a large fragment and a small one", "027e 2000 8192*61 8001 62",
+         "binary(8193 bytes, hash b3f5fea8f313d1a5)"),
+    FINE("5.4", "a small fragment and a large one", "0201 62 807e 2000 8192*61",
+         "binary(8193 bytes, hash 3f92c6464c3891a5)"),
+    FINE("5.4", "two fragmented messages", "0101 61 8001 62 0101 63 8001 64", "text(ab) text(cd)"),
+    FINE("5.4", "fragmented, then whole", "0101 61 8001 62 8101 63", "text(ab) text(c)"),
+    FINE("5.4", "whole, then fragmented", "8101 63 0101 61 8001 62", "text(c) text(ab)"),
+    FINE("5.4", "an unfinished message", "0105 'Hello' 0001 61", ""),
+    BROKEN("5.4", "a continuation first", "8005 'Hello'"),
+    BROKEN("5.4", "an unfinished continuation first", "0005 'Hello'"),
+    BROKEN("5.4", "an empty continuation first", "8000"),
+    {"5.4", "a continuation after a whole message", "8101 61 8001 62", "text(a) " PROTOCOL_ERROR,
+     CLOSE_1002, 0, 0},
+    {"5.4", "a continuation after a fragmented message", "0101 61 8001 62 8001 63",
+     "text(ab) " PROTOCOL_ERROR, CLOSE_1002, 0, 0},
+    BROKEN("5.4", "text inside text", "0101 61 8101 62"),
+    BROKEN("5.4", "text inside binary", "0201 61 8101 62"),
+    BROKEN("5.4", "binary inside text", "0101 61 8201 62"),
+    BROKEN("5.4", "a second first fragment", "0101 61 0101 62"),
+    BROKEN("5.4", "empty text inside text", "0101 61 8100"),
+    BROKEN("5.4", "text inside a message that is empty so far", "0100 8101 62"),
+    {"5.4", "ping between fragments", "0103 'Hel' 8901 61 8002 'lo'", "text(Hello)", "pong(a)", 0,
+     0},
+    {"5.4", "pings between all fragments", "0101 61 8901 31 0001 62 8901 32 8001 63", "text(abc)",
+     "pong(1) pong(2)", 0, 0},
+    {"5.4", "pong between fragments", "0103 'Hel' 8a01 61 8002 'lo'", "pong(a) text(Hello)", "", 0,
+     0},
+    {"5.4", "close between fragments", "0103 'Hel' 8802 03e8 8002 'lo'", "closed(1000)", CLOSE_1000,
+     0, 0},
+    {"5.4", "ping inside a character", "0101 c3 8900 8001 a4", "text(c3a4)", "pong()", 0, 0},
+
+    /* ---- 5.5: control frames --------------------------------------------------------------- */
+    BROKEN_WSLAY("5.5", "ping of 126 bytes", "897e 007e 126*61"),
+    BROKEN_WSLAY("5.5", "ping of 65536 bytes", "897f 0000000000010000 61"),
+    BROKEN_WSLAY("5.5", "pong of 126 bytes", "8a7e 007e 126*61"),
+    BROKEN_WSLAY("5.5", "close of 126 bytes", "887e 007e 03e8 124*61"),
+    BROKEN_WSLAY("5.5", "ping, 16 bits for length 1", "897e 0001 61"),
+    BROKEN_WSLAY("5.5", "ping in fragments", "0901 61 8001 62"),
+    BROKEN_WSLAY("5.5", "pong in fragments", "0a01 61 8001 62"),
+    BROKEN_WSLAY("5.5", "close in fragments", "0802 03e8 8000"),
+    BROKEN_WSLAY("5.5", "empty ping without FIN", "0900"),
+    BROKEN_WSLAY("5.5", "ping of 126 bytes, two bytes of it", "897e"),
+    BROKEN_WSLAY("5.5", "ping without FIN inside a message", "0101 61 0900 8001 62"),
+    {"5.5", "a continuation after a ping", "8900 8001 61", PROTOCOL_ERROR, "pong() " CLOSE_1002, 0,
+     0},
+    {"5.5.2", "empty ping", "8900", "", "pong()", 0, 0},
+    {"5.5.2", "ping with a payload", "8905 'Hello'", "", "pong(Hello)", 0, 0},
+    {"5.5.2", "ping with bytes that are not UTF-8", "8904 00ffc080", "", "pong(00ffc080)", 0, 0},
+    {"5.5.2", "ping of 125 bytes", "897d 125*61", "",
+     "pong(aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)",
+     0, 0},
+    {"5.5.2", "ten pings in one read",
+     "8901 30 8901 31 8901 32 8901 33 8901 34 8901 35 8901 36 "
+     "8901 37 8901 38 8901 39",
+     "", "pong(0) pong(1) pong(2) pong(3) pong(4) pong(5) pong(6) pong(7) pong(8) pong(9)", 0, 0},
+    {"5.5.2", "ping, then a message", "8901 61 8101 62", "text(b)", "pong(a)", 0, 0},
+    FINE("5.5.3", "empty pong", "8a00", "pong()"),
+    FINE("5.5.3", "a pong nobody asked for", "8a05 'Hello'", "pong(Hello)"),
+    FINE("5.5.3", "pongs and messages", "8a01 61 8101 62 8a01 63", "pong(a) text(b) pong(c)"),
+
+    /* ---- 5.5.1 and 7: close ---------------------------------------------------------------- */
+    CLOSES("no code", "8800", "closed(1005)", "close()"),
+    BROKEN("5.5.1", "close of one byte", "8801 03"),
+    CLOSES("1000", "8802 03e8", "closed(1000)", CLOSE_1000),
+    CLOSES("1000 with a reason", "8805 03e8 'bye'", "closed(1000 bye)", CLOSE_1000),
+    CLOSES(
+        "1000 with the longest reason", "887d 03e8 123*61",
+        "closed(1000 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)",
+        CLOSE_1000),
+    CLOSES("1001", "8802 03e9", "closed(1001)", "close(03e9)"),
+    CLOSES("1002", "8802 03ea", "closed(1002)", "close(03ea)"),
+    CLOSES("1003", "8802 03eb", "closed(1003)", "close(03eb)"),
+    CLOSES("1007", "8802 03ef", "closed(1007)", "close(03ef)"),
+    CLOSES("1008", "8802 03f0", "closed(1008)", "close(03f0)"),
+    CLOSES("1009", "8802 03f1", "closed(1009)", "close(03f1)"),
+    CLOSES("1010", "8802 03f2", "closed(1010)", "close(03f2)"),
+    CLOSES("1011", "8802 03f3", "closed(1011)", "close(03f3)"),
+    CLOSES("1012", "8802 03f4", "closed(1012)", "close(03f4)"),
+    CLOSES("1013", "8802 03f5", "closed(1013)", "close(03f5)"),
+    CLOSES("1014", "8802 03f6", "closed(1014)", "close(03f6)"),
+    CLOSES("3000", "8802 0bb8", "closed(3000)", "close(0bb8)"),
+    CLOSES("3999", "8802 0f9f", "closed(3999)", "close(0f9f)"),
+    CLOSES("4000", "8802 0fa0", "closed(4000)", "close(0fa0)"),
+    CLOSES("4401 with a reason", "880e 1131 'unauthorized'", "closed(4401 unauthorized)",
+           "close(1131)"),
+    CLOSES("4999", "8802 1387", "closed(4999)", "close(1387)"),
+    BROKEN("7.4", "code 0", "8802 0000"),
+    BROKEN("7.4", "code 999", "8802 03e7"),
+    BROKEN("7.4", "code 1004", "8802 03ec"),
+    BROKEN("7.4", "code 1005", "8802 03ed"),
+    BROKEN("7.4", "code 1006", "8802 03ee"),
+    BROKEN("7.4", "code 1015", "8802 03f7"),
+    BROKEN("7.4", "code 1016", "8802 03f8"),
+    BROKEN("7.4", "code 1100", "8802 044c"),
+    BROKEN("7.4", "code 2000", "8802 07d0"),
+    BROKEN("7.4", "code 2999", "8802 0bb7"),
+    BROKEN("7.4", "code 5000", "8802 1388"),
+    BROKEN("7.4", "code 65535", "8802 ffff"),
+    BROKEN("7.4", "code 1005 with a reason", "8805 03ed 'bye'"),
+    CLOSES("a reason of several bytes a character", "8806 03e8 e282ac 21",
+           "closed(1000 \xe2\x82\xac!)", CLOSE_1000),
+    {"5.5.1", "a reason that is not UTF-8", "8806 03e8 'ab' c328", UTF8_ERROR, CLOSE_1007, 0, 0},
+    {"5.5.1", "a reason that ends inside a character", "8804 03e8 e282", UTF8_ERROR, CLOSE_1007, 0,
+     0},
+    {"5.5.1", "a reason with a surrogate", "8805 03e8 eda080", UTF8_ERROR, CLOSE_1007, 0, 0},
+    CLOSES("an incomplete close", "8805 03e8 'b'", "", ""),
+    {"5.5.1", "a message after close", "8802 03e8 8101 61", "closed(1000)", CLOSE_1000, 0, 0},
+    {"5.5.1", "a ping after close", "8802 03e8 8901 61", "closed(1000)", CLOSE_1000, 0, 0},
+    {"5.5.1", "a second close", "8802 03e8 8802 03e9", "closed(1000)", CLOSE_1000, 0, 0},
+    {"5.5.1", "garbage after close", "8802 03e8 ffffffffffffffff", "closed(1000)", CLOSE_1000, 0,
+     0},
+    {"5.5.1", "a ping before close", "8901 61 8802 03e8", "closed(1000)", "pong(a) " CLOSE_1000, 0,
+     0},
+    {"7.1.7", "a message after an error", "8301 61 8101 62", PROTOCOL_ERROR, CLOSE_1002, 0, 0},
+    {"7.1.7", "a close after an error", "8301 61 8802 03e8", PROTOCOL_ERROR, CLOSE_1002, 0, 0},
+
+    /* ---- 5.6 and 8.1: text is UTF-8 -------------------------------------------------------- */
+    FINE("5.6", "binary is anything", "8206 80c0eda080ff", "binary(80c0eda080ff)"),
+    FINE("5.6", "binary in fragments is anything", "0203 80c0ed 8003 a080ff",
+         "binary(80c0eda080ff)"),
+    FINE("8.1", "two bytes", "8102 c3a4", "text(c3a4)"),
+    FINE("8.1", "three bytes", "8103 e282ac", "text(e282ac)"),
+    FINE("8.1", "four bytes", "8104 f09f9880", "text(f09f9880)"),
+    FINE("8.1", "U+0000", "8101 00", "text(00)"),
+    FINE("8.1", "U+007F and U+0080", "8103 7fc280", "text(7fc280)"),
+    FINE("8.1", "U+07FF and U+0800", "8105 dfbfe0a080", "text(dfbfe0a080)"),
+    FINE("8.1", "U+D7FF and U+E000", "8106 ed9fbfee8080", "text(ed9fbfee8080)"),
+    FINE("8.1", "U+FFFF and U+10000", "8107 efbfbff0908080", "text(efbfbff0908080)"),
+    FINE("8.1", "U+10FFFF", "8104 f48fbfbf", "text(f48fbfbf)"),
+    FINE("8.1", "a byte order mark", "8106 efbbbf 'abc'", "text(efbbbf616263)"),
+    FINE("8.1", "a character over two fragments", "0101 c3 8001 a4", "text(c3a4)"),
+    FINE("8.1", "a character over three fragments", "0101 e2 0001 82 8001 ac", "text(e282ac)"),
+    FINE("8.1", "a character over five frames", "0101 f0 0001 9f 0000 0001 98 8001 80",
+         "text(f09f9880)"),
+    NOT_UTF8("a continuation byte", "8101 80"),
+    NOT_UTF8("a continuation byte after ASCII", "8103 'ab' bf"),
+    NOT_UTF8("one continuation byte too many", "8103 c3a4a4"),
+    NOT_UTF8("C0", "8102 c080"),
+    NOT_UTF8("C1", "8102 c1bf"),
+    NOT_UTF8("overlong, three bytes", "8103 e09fbf"),
+    NOT_UTF8("overlong, four bytes", "8104 f08fbfbf"),
+    NOT_UTF8("lowest surrogate", "8103 eda080"),
+    NOT_UTF8("highest surrogate", "8103 edbfbf"),
+    NOT_UTF8("a pair of surrogates", "8106 eda080edb080"),
+    NOT_UTF8("U+110000", "8104 f4908080"),
+    NOT_UTF8("F5", "8104 f5808080"),
+    NOT_UTF8("five bytes", "8105 f888808080"),
+    NOT_UTF8("six bytes", "8106 fc8480808080"),
+    NOT_UTF8("FE", "8101 fe"),
+    NOT_UTF8("FF", "8101 ff"),
+    NOT_UTF8("a lead byte and ASCII", "8102 c361"),
+    NOT_UTF8("a lead byte of three, one byte, ASCII", "8103 e28261"),
+    NOT_UTF8("ends after a lead byte", "8101 c3"),
+    NOT_UTF8("ends after two of three", "8102 e282"),
+    NOT_UTF8("ends after three of four", "8103 f09f98"),
+    NOT_UTF8("ends inside a character, fragmented", "0102 'a' c3 8000"),
+    NOT_UTF8("a character broken by a fragment", "0102 'a' c3 8001 62"),
+    NOT_UTF8("bad in the first fragment", "0102 'a' ff 8001 62"),
+    NOT_UTF8("bad in the last fragment", "0101 61 8001 ff"),
+    NOT_UTF8("bad far inside a long text", "817e 0400 1000*61 ff 23*61"),
+    NOT_UTF8("bad, and the rest never comes", "817e 0400 'abc' ff"),
+    NOT_UTF8("overlong, and the rest never comes", "817e 0400 'abc' e080"),
+    NOT_UTF8("above U+10FFFF, and the rest never comes", "817e 0400 'abc' f490"),
+    NOT_UTF8("a surrogate, and the rest never comes", "817e 0400 'abc' eda0"),
+    NOT_UTF8("bad in a fragment, and the last one never comes", "0104 'abc' ff"),
+    NOT_UTF8("bad across fragments, and the rest never comes", "0104 'abc' e2 0002 41"),
+    {"8.1", "bad after a good message", "8102 c3a4 8101 ff", "text(c3a4) " UTF8_ERROR, CLOSE_1007,
+     0, 0},
+
+    /* ---- 10.4: limits ---------------------------------------------------------------------- */
+    {"10.4", "as large as allowed", "8210 16*61", "binary(aaaaaaaaaaaaaaaa)", "", 16, 0},
+    {"10.4", "one byte too large", "8211 17*61", SIZE_ERROR, CLOSE_1009, 16, 0},
+    {"10.4", "too large, text", "8111 17*61", SIZE_ERROR, CLOSE_1009, 16, 0},
+    {"10.4", "too large by the header alone", "8211", SIZE_ERROR, CLOSE_1009, 16, 0},
+    {"10.4", "too large by a 16-bit header alone", "827e 1000", SIZE_ERROR, CLOSE_1009, 16, 0},
+    {"10.4", "2^63 - 1 by the header alone", "827f 7fffffffffffffff", SIZE_ERROR, CLOSE_1009, 0, 0},
+    {"10.4", "as large as allowed, in fragments", "0208 8*61 8008 8*62", "binary(aaaaaaaabbbbbbbb)",
+     "", 16, 0},
+    {"10.4", "too large with the second fragment", "0208 8*61 8009 9*62", SIZE_ERROR, CLOSE_1009,
+     16, 0},
+    {"10.4", "too large with the second fragment's header", "0208 8*61 8009", SIZE_ERROR,
+     CLOSE_1009, 16, 0},
+    {"10.4", "too large in tiny fragments", "0201 61 16*000161", SIZE_ERROR, CLOSE_1009, 16, 0},
+    {"10.4", "an addition that would overflow", "0201 61 807f 7fffffffffffffff", SIZE_ERROR,
+     CLOSE_1009, 0, 0},
+    {"10.4", "a ping is not a message", "897d 125*61 8801 00", PROTOCOL_ERROR,
+     "pong(aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa) " CLOSE_1002,
+     16, 0},
+    {"10.4", "messages are counted one by one", "8210 16*61 8210 16*62",
+     "binary(aaaaaaaaaaaaaaaa) binary(bbbbbbbbbbbbbbbb)", "", 16, 0},
+};
+
+enum { CONFORMANCE_CASES = sizeof conformance_cases / sizeof conformance_cases[0] };
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * The table of conformance cases, at every way of splitting the input: whole, byte by byte, and at
+ * random.  The outcome must be the same, events and answers alike.
+ */
+#include "ws_fixture.h"
+
+#include "conformance_cases.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RANDOM_SPLITS = 20 };
+
+static void check(const struct conformance_case *c, struct fixture *fx, const char *how)
+{
+    fixture_flush(fx, SIZE_MAX);
+    if (strcmp(fx->events.text, c->events) != 0 || strcmp(fx->output.text, c->output) != 0)
+        fail_msg("%s %s, %s:\n  events   %s\n  expected %s\n  output   %s\n  expected %s",
+                 c->section, c->name, how, fx->events.text, c->events, fx->output.text, c->output);
+    fixture_fini(fx);
+}
+
+/* |seed| 0: pieces of |size|; else of a random size up to it. */
+static void run_split(const struct conformance_case *c, size_t size, uint64_t seed)
+{
+    struct fixture fx;
+    char how[64];
+    size_t n;
+    uint8_t *input = bytes_from(c->input, &n);
+    uint64_t state = seed;
+
+    fixture_init(&fx, c->max_message, 0);
+    for (size_t at = 0, k; at < n; at += k) {
+        k = seed ? 1 + draw(&state) % size : size;
+        k = k < n - at ? k : n - at;
+        (void)fixture_feed(&fx, input + at, k);
+    }
+    (void)snprintf(how, sizeof how, "pieces of %zu, seed %llu", size, (unsigned long long)seed);
+    check(c, &fx, how);
+    free(input);
+}
+
+static void whole(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CONFORMANCE_CASES; i++)
+        run_split(&conformance_cases[i], SIZE_MAX, 0);
+}
+
+static void byte_by_byte(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CONFORMANCE_CASES; i++)
+        run_split(&conformance_cases[i], 1, 0);
+}
+
+static void every_size_up_to_forty(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CONFORMANCE_CASES; i++) {
+        for (size_t size = 2; size <= 40; size++)
+            run_split(&conformance_cases[i], size, 0);
+    }
+}
+
+static void random_splits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CONFORMANCE_CASES; i++) {
+        for (uint64_t seed = 1; seed <= RANDOM_SPLITS; seed++)
+            run_split(&conformance_cases[i], seed % 2 ? 9 : 3000, seed);
+    }
+}
+
+/* A connection that was paused by every callback comes to the same end. */
+static void paused_after_every_callback(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CONFORMANCE_CASES; i++) {
+        const struct conformance_case *c = &conformance_cases[i];
+        struct fixture fx;
+        size_t n;
+        size_t at = 0;
+        uint8_t *input = bytes_from(c->input, &n);
+
+        fixture_init(&fx, c->max_message, 0);
+        while (at < n) {
+            size_t used;
+            int rc;
+
+            fx.stop_after = 1;
+            rc = wst__ws_feed(fx.ws, input + at, n - at, &used, &fx.why);
+            if (rc != 0) {
+                fx.stop_after = 0;
+                trace_add(&fx.events, "%serror(%s %d)", fx.events.len ? " " : "", wst_err_name(rc),
+                          fx.why.close_code);
+                break;
+            }
+            assert_true(used > 0);
+            at += used;
+        }
+        fx.stop_after = 0;
+        check(c, &fx, "paused");
+        free(input);
+    }
+}
+
+static void enough_cases(void **state)
+{
+    (void)state;
+    assert_true(CONFORMANCE_CASES >= 150);
+    print_message("%d conformance cases\n", CONFORMANCE_CASES);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(enough_cases),  cmocka_unit_test(whole),
+        cmocka_unit_test(byte_by_byte),  cmocka_unit_test(every_size_up_to_forty),
+        cmocka_unit_test(random_splits), cmocka_unit_test(paused_after_every_callback),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,63 @@
+/* One wst__ws in memory, whose events and output are written down as text. */
+#ifndef TESTS_WIRE_WS_FIXTURE_H
+#define TESTS_WIRE_WS_FIXTURE_H
+
+#include "wire/message.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+/* Text that grows. */
+struct trace {
+    char *text;
+    size_t len, cap;
+};
+void trace_add(struct trace *t, const char *fmt, ...) WST__PRINTF(2, 3);
+/* "name(payload)": printable as it is, else in hex; long payloads by length and hash. */
+void trace_payload(struct trace *t, const char *name, const uint8_t *p, size_t n);
+void trace_clear(struct trace *t);
+
+struct fixture {
+    struct wst__ws *ws;
+    struct wst__ws_config config;
+    struct trace events;
+    struct trace output;  /* Frames that left, unmasked again. */
+    struct wst_cause why; /* Of the error that came last. */
+    uint8_t *left;        /* Bytes that left and are not a whole frame yet. */
+    size_t left_len, left_cap;
+    uint64_t seed;
+    unsigned stop_after; /* Not 0: so many callbacks later one returns false. */
+    /* Called in every callback when not NULL: for what callbacks may do. */
+    void (*in_callback)(struct fixture *fx);
+    unsigned in_callback_depth;
+    const uint8_t *last_data; /* Of the last message. */
+};
+
+/* Ceilings of 0: 1 MiB. */
+void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue);
+/* The same with more of a configuration; what is 0 in it is filled in. */
+void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config);
+void fixture_fini(struct fixture *fx);
+/* Feeds all of it, in a buffer of exactly that size; an error is an event.  Returns it. */
+int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n);
+/* Lets at most |max| bytes leave. */
+void fixture_flush(struct fixture *fx, size_t max);
+/* Compares, with the case's name in the message, and clears. */
+void fixture_expect(struct fixture *fx, const char *events, const char *output);
+
+/*
+ * Bytes from a description: hex "8105", text "'Hello'", repetition "125*61", separated by spaces.
+ * The caller frees them.
+ */
+uint8_t *bytes_from(const char *description, size_t *n);
+
+/* A small generator, so that a seed is all one needs to see a failure again. */
+uint64_t draw(uint64_t *seed);
+
+#endif
