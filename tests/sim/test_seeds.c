@@ -411,6 +411,7 @@ static void draw_steps(struct seed *s, struct wst_config *c)
     if (c->ticket_step == WST_STEP_MODE_CALLBACK)
         c->ticket_in = WST_TICKET_IN_QUERY;
     w->server.ticket_in = c->ticket_in;
+    w->server.bearer = c->upgrade_bearer;
     w->server.no_tickets = c->ticket_step == WST_STEP_MODE_OMIT;
     w->server.open_door = c->token_step == WST_STEP_MODE_OMIT;
 }
