@@ -328,6 +328,7 @@ static void drop_link(struct wst_client *cl)
     if (!link)
         return;
     keep_counts(cl);
+    (void)wst__link_ending(link, &cl->end);
     wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT);
     cl->link = NULL;
     cl->handles++;
