@@ -681,7 +681,7 @@ void wst__driver_pump(struct wst_client *cl)
     if (cl->pumping || cl->released)
         return;
     cl->pumping = true;
-    while (next_event(cl, &ev))
+    while (!cl->closing && next_event(cl, &ev))
         step(cl, &ev);
     cl->pumping = false;
     arm(cl);
@@ -696,6 +696,10 @@ void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
 
+    if (cl->closing) { /* Nothing more is begun, and nothing more is sent. */
+        wst__client_release(cl);
+        return;
+    }
     wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
     wst__steps_take_provided(cl);
     wst__token_sync(&cl->token);

@@ -506,6 +506,7 @@ static void unsent_is_reported(void **state)
     tale_end(t);
 }
 
+/* Close drops everything at once. */
 static void unsent_at_close(void **state)
 {
     struct tale *t = tale_new();
@@ -517,10 +518,10 @@ static void unsent_at_close(void **state)
     tale_run(t, 100);
     tale_expect(t, "[   100] > send\n"
                    "[   100] > close\n"
-                   "[   100] client: message 1, 1000 bytes\n"
                    "[   100] open -> closing\n"
+                   "[   100] unsent: message 1\n"
                    "[   100] closing -> idle\n"
-                   "[   100] closed: 1006 \"\"\n"
+                   "[   100] closed: 1006 \"\" with unsent messages\n"
                    "[   100] because: OK (none)\n"
                    "[   100] ended: idle, CANCELED\n"
                    "[   100] gone\n");
