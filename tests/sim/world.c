@@ -353,7 +353,7 @@ static void advance(struct sim_world *w, uint64_t to_us)
 {
     if (to_us > w->real_us) {
         w->real_us = to_us;
-        w->timers_in_row = 0;
+        w->turns_in_row = w->timers_in_row = 0;
     }
 }
 

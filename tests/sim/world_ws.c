@@ -47,6 +47,7 @@ struct wst__stream {
     struct parser tap, peer;
     /* Server to client. */
     struct wst__buf to_client;
+    size_t delivered; /* Of these bytes, at the front. */
     size_t arrived;
     uint64_t arrival_us; /* Of the last piece: they come in order. */
     int end;             /* WST_ERR_EOF, WST_ERR_RESET: has arrived, behind the bytes. */
@@ -152,6 +153,9 @@ static void check_request(struct sim_world *w, const char *head)
     find_header(head, "Sec-WebSocket-Key", value, sizeof value);
     if (strlen(value) != 24)
         sim_fail(w, "the upgrade's key is malformed");
+    find_header(head, "Authorization", value, sizeof value);
+    if (*value && !w->server.bearer)
+        sim_fail(w, "the upgrade is sent with a token");
     find_header(head, "Host", value, sizeof value);
     if (strcmp(value, w->server.whole_url ? "edge.example.com" : "api.example.com") != 0)
         sim_fail(w, "the upgrade's host is \"%s\"", value);
@@ -189,6 +193,9 @@ static void on_tapped_request(struct wst__stream *s, const char *head)
     struct sim_ticket *t;
     char text[256];
 
+    find_header(head, "Authorization", text, sizeof text);
+    if (*text)
+        sim_trace(w, "upgrade with a token");
     find_ticket_text(w, head, text, sizeof text);
     t = *text ? sim_ticket_find(w, text) : NULL;
     check_request(w, head);
@@ -564,6 +571,20 @@ static void tell_end(struct wst__stream *s)
     s->cbs.ended(s->arg, &why);
 }
 
+/* Takes |n| bytes that have arrived. */
+static void receive(struct wst__stream *s, uint8_t *to, size_t n)
+{
+    memcpy(to, s->to_client.data + s->delivered, n);
+    s->arrived -= n;
+    s->delivered += n;
+    if (s->delivered == s->to_client.len) {
+        s->to_client.len = s->delivered = 0;
+    } else if (s->delivered > INPUT_BUFFER) { /* Not for each little piece. */
+        wst__buf_drop(&s->to_client, s->delivered);
+        s->delivered = 0;
+    }
+}
+
 /* Hands out one input buffer of what has arrived. */
 static void deliver(struct wst__stream *s)
 {
@@ -575,17 +596,13 @@ static void deliver(struct wst__stream *s)
 
     if (place && room > 0) {
         n = n < room ? n : room;
-        memcpy(place, s->to_client.data, n);
-        wst__buf_drop(&s->to_client, n);
-        s->arrived -= n;
+        receive(s, place, n);
         s->cbs.placed(s->arg, n);
     } else {
         shared = malloc(n);
         if (!shared)
             abort();
-        memcpy(shared, s->to_client.data, n);
-        wst__buf_drop(&s->to_client, n);
-        s->arrived -= n;
+        receive(s, shared, n);
         s->cbs.data(s->arg, shared, n);
         free(shared); /* So that a sanitizer sees who keeps it. */
     }
@@ -856,7 +873,7 @@ static void stream_close(void *world, struct wst__stream *s, void (*closed)(void
         sim_fail(w, "stream_close twice");
         return;
     }
-    if (s->phase == DIALING)
+    if (s->phase < ENDED && !s->tap.head_done)
         sim_trace(w, "dial: dropped");
     s->phase = CLOSED;
     w->streams_live--;
