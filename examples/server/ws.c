@@ -51,7 +51,7 @@ struct session {
     size_t pipe_queued;
     struct ws_open open; /* its texts are not used after the opening */
     char origin[LOG_TEXT_LEN];
-    bool established, mute, close_sent;
+    bool established, mute, close_sent, fault_pending;
     int close_code; /* asked for by us */
     char close_reason[124];
     int peer_code; /* said by the client; 0: nothing */
@@ -71,6 +71,8 @@ struct ws_engine {
     struct session *sessions;
     size_t count;
 };
+
+static void resume_pipe(struct session *s);
 
 /* The end */
 
@@ -130,10 +132,12 @@ static void shutdown_done(uv_shutdown_t *req, int status)
     (void)status;
 }
 
-/* The client is gone: libwebsockets is told by an end of file, behind what the client had sent. */
+/* The client is gone: libwebsockets is told by an end of file, behind what the client had sent.
+ * What it still writes is read and dropped, else it would wait for room for ever. */
 static void lose_conn(struct session *s)
 {
     s->conn = NULL;
+    resume_pipe(s);
     if (s->pipe_open && !uv_is_closing((uv_handle_t *)&s->pipe))
         (void)uv_shutdown(&s->shutdown, (uv_stream_t *)&s->pipe, shutdown_done);
     session_check(s);
@@ -226,43 +230,6 @@ static void conn_gone(void *arg)
     lose_conn(arg);
 }
 
-/* From libwebsockets to the client */
-
-static void pipe_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    static char bytes[SERVICE_BUF];
-
-    (void)handle;
-    (void)suggested;
-    *buf = uv_buf_init(bytes, sizeof bytes);
-}
-
-static void pipe_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
-{
-    struct session *s = stream->data;
-
-    if (len < 0) {
-        lose_pipe(s);
-        return;
-    }
-    if (len == 0 || !s->conn || s->mute)
-        return;
-    if (!conn_write(s->conn, buf->base, (size_t)len)) {
-        s->pipe_paused = true;
-        (void)uv_read_stop(stream);
-    }
-}
-
-static void conn_drained(void *arg)
-{
-    struct session *s = arg;
-
-    if (s->pipe_paused && !uv_is_closing((uv_handle_t *)&s->pipe)) {
-        s->pipe_paused = false;
-        (void)uv_read_start((uv_stream_t *)&s->pipe, pipe_alloc, pipe_read);
-    }
-}
-
 /* Closing on purpose */
 
 static void session_close(struct session *s, int code, const char *reason)
@@ -297,6 +264,51 @@ static void fault_due(uv_timer_t *timer)
     apply_fault(timer->data);
 }
 
+/* From libwebsockets to the client */
+
+static void pipe_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    static char bytes[SERVICE_BUF];
+
+    (void)handle;
+    (void)suggested;
+    *buf = uv_buf_init(bytes, sizeof bytes);
+}
+
+static void pipe_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
+{
+    struct session *s = stream->data;
+
+    if (len < 0) {
+        lose_pipe(s);
+        return;
+    }
+    if (len == 0 || !s->conn || s->mute)
+        return;
+    if (!conn_write(s->conn, buf->base, (size_t)len)) {
+        s->pipe_paused = true;
+        (void)uv_read_stop(stream);
+    }
+    if (s->fault_pending) {
+        /* The 101 is out: only now is the connection open for the client too. */
+        s->fault_pending = false;
+        (void)uv_timer_start(&s->timer, fault_due, (uint64_t)s->open.fault->after_ms, 0);
+    }
+}
+
+static void resume_pipe(struct session *s)
+{
+    if (s->pipe_paused && !uv_is_closing((uv_handle_t *)&s->pipe)) {
+        s->pipe_paused = false;
+        (void)uv_read_start((uv_stream_t *)&s->pipe, pipe_alloc, pipe_read);
+    }
+}
+
+static void conn_drained(void *arg)
+{
+    resume_pipe(arg);
+}
+
 /* What libwebsockets says */
 
 /* permessage-deflate of 4.1.6 loses the rest of a message that does not fit into its buffers in one
@@ -324,8 +336,7 @@ static int opened(struct session *s)
         log_line("websocket_connected { originHost: '%s' }", s->origin);
     else
         log_line("websocket_connected { originHost: null }");
-    if (s->open.fault)
-        (void)uv_timer_start(&s->timer, fault_due, (uint64_t)s->open.fault->after_ms, 0);
+    s->fault_pending = s->open.fault != NULL;
     return 0;
 }
 
