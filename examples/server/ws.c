@@ -23,12 +23,13 @@
 #include "log.h"
 #include "util.h"
 
-#define SERVICE_BUF      (64 * 1024)
-#define HIGH_WATER       (1024 * 1024)
-#define LOW_WATER        (256 * 1024)
-#define ECHO_HIGH        (4u * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
-#define DEFLATE_BUF_PWR2 27                 /* 128 MiB */
-#define NO_STATUS        1005               /* RFC 6455, 7.1.5 */
+#define SERVICE_BUF ((size_t)64 * 1024)
+#define HIGH_WATER  ((size_t)1024 * 1024)
+#define LOW_WATER   ((size_t)256 * 1024)
+#define ECHO_HIGH                                                                                  \
+    ((size_t)4 * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
+#define DEFLATE_BUF_PWR2 27   /* 128 MiB */
+#define NO_STATUS        1005 /* RFC 6455, 7.1.5 */
 #define ABNORMAL         1006
 #define TOO_BIG          1009
 #define CLOSE_ACK_MS     2000
