@@ -67,6 +67,7 @@ struct session {
 struct ws_engine {
     struct server *server;
     struct lws_context *lws;
+    bool lws_freed; /* with the vhost, its last part */
     struct lws_vhost *vhost;
     struct lws_protocols *protocols;
     struct session *sessions;
@@ -672,6 +673,14 @@ static struct lws_protocols *make_protocols(const struct options *options)
     return protocols;
 }
 
+static void vhost_freed(struct lws_vhost *vhost, void *arg)
+{
+    struct ws_engine *engine = arg;
+
+    (void)vhost;
+    engine->lws_freed = true;
+}
+
 static bool start_lws(struct ws_engine *engine)
 {
     static const struct lws_extension extensions[] = {
@@ -691,6 +700,8 @@ static bool start_lws(struct ws_engine *engine)
         return false;
     info.protocols = engine->protocols;
     info.vhost_name = "localhost";
+    info.finalize = vhost_freed;
+    info.finalize_arg = engine;
     if (engine->server->options.deflate)
         info.extensions = extensions;
     engine->vhost = lws_create_vhost(engine->lws, &info);
@@ -716,17 +727,18 @@ struct ws_engine *ws_engine_new(struct server *server)
 
 void ws_engine_stop(struct ws_engine *engine)
 {
-    struct lws_context *lws = engine->lws;
-
-    engine->lws = NULL;
-    if (lws)
-        lws_context_destroy(lws);
+    if (engine->lws)
+        lws_context_destroy(engine->lws);
 }
 
+/* On a loop that is not its own, libwebsockets frees itself in a close callback, or is to be asked
+ * a second time, depending on the order in which handles were closed. */
 void ws_engine_free(struct ws_engine *engine)
 {
     if (!engine)
         return;
+    if (engine->lws && !engine->lws_freed)
+        lws_context_destroy(engine->lws);
     free(engine->protocols);
     free(engine);
 }

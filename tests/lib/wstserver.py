@@ -138,6 +138,7 @@ class Server:
         """SIGTERM; returns the exit status."""
         if not self.proc:
             return None
+        self.proc.send_signal(signal.SIGCONT)
         self.proc.send_signal(signal.SIGTERM)
         try:
             return self._reap()
@@ -163,16 +164,19 @@ class Server:
         self.proc.send_signal(signal.SIGCONT)
 
     def cleanup(self):
+        """Stops it and removes its files; returns the exit status, None when it was not running."""
         try:
-            self.stop()
+            return self.stop()
         finally:
             shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
         return self.start()
 
-    def __exit__(self, *exc):
-        self.cleanup()
+    def __exit__(self, kind, *exc):
+        code = self.cleanup()
+        # A crash, or what a sanitizer or valgrind found, is a failure of the test that ran it.
+        assert kind or code in (None, 0), f"exit status {code}; log: {self.log[-50:]}"
 
     # Steering
 

@@ -12,7 +12,7 @@ import pytest
 import websockets
 
 from wire import TOKEN, close_code, connect, get_ticket, get_token, open_raw, request, run
-from wstserver import PATIENCE, TOP, WRAP, Server, server_binary
+from wstserver import PATIENCE, TOP, WRAP, Server, server_binary, wait_until
 
 pytestmark = pytest.mark.quick
 
@@ -198,19 +198,16 @@ def test_timestamps():
 def test_no_descriptor_is_left():
     with Server(tls=True) as server:
         folder = f"/proc/{server.proc.pid}/fd"
+        server.stats()
+        idle = len(os.listdir(folder))
 
         def round_trip():
             close_code(server)
             run(one_echo(server, get_ticket(server)))
-            server.wait_stats(webSocketsOpen=0)
-        round_trip()
         for _ in range(5):
             threads = [threading.Thread(target=round_trip) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-        end = time.monotonic() + PATIENCE
-        while len(os.listdir(folder)) > 20 and time.monotonic() < end:
-            time.sleep(0.02)
-        assert len(os.listdir(folder)) <= 20
+        wait_until(lambda: len(os.listdir(folder)) <= idle, "the closing of all descriptors")

@@ -78,6 +78,7 @@ def test_resumption(server, version):
         assert second.session_reused and second.version() == version.name.replace("_", ".")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tls_1_1_is_refused(server):
     context = trust(server)
     context.minimum_version = ssl.TLSVersion.TLSv1
