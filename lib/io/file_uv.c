@@ -2,8 +2,8 @@
  * File work for the token cache.  The loop's thread only queues; a thread of libuv's pool makes
  * the blocking calls, and the answer comes back on the loop.
  *
- * A file is replaced whole or not at all: a temporary file beside it gets the data, is synced and
- * renamed over it, and the directory is synced.  Jobs on one path wait for each other: a removal
+ * A file is replaced whole or not at all: a temporary file beside it gets the data and is renamed
+ * over it.  Jobs on one path wait for each other: a removal
  * (somebody logged out) must not be overtaken by a write that was asked for before it.
  */
 #include "io/file_uv.h"
