@@ -6,7 +6,7 @@
  * is closed, or the weather turns good, and then it must be open within a bound that is computed
  * here.
  *
- *   WST_SIM_SEEDS=N   how many (default 2000)
+ *   WST_SIM_SEEDS=N   how many (default 2000; with WST_LONG=1 ten million)
  *   WST_SIM_FIRST=N   the first one (default 1)
  *   WST_SIM_SEED=N    this one alone, with its trace
  */
@@ -681,7 +681,7 @@ static int sweep(uint64_t first, uint64_t count, struct result *sum)
 int main(void)
 {
     uint64_t one = number_from("WST_SIM_SEED", 0);
-    uint64_t count = number_from("WST_SIM_SEEDS", 2000);
+    uint64_t count = number_from("WST_SIM_SEEDS", number_from("WST_LONG", 0) ? 10000000 : 2000);
     struct result sum = {0};
     struct timespec a, b;
     double seconds;
