@@ -135,9 +135,11 @@ static void plan_refusal(struct sim_world *w, struct sim_ws_plan *p)
 
 static void plan_ws(struct sim_world *w, struct sim_ws_plan *p)
 {
-    static const char *const garbled[] = {
+    static const char wrong_accept[] =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
+    static const char *const garbled[] = {
+        wrong_accept,
         "HTTP/1.1 101 Switching",
         "SSH-2.0-OpenSSH\r\n",
         "\r\n\r\n",
