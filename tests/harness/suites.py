@@ -145,7 +145,10 @@ def unit(place, log):
     if not place.built["gcc"]:
         return cases
     # The analyzers take their time.
-    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [])
+    # The simulated worlds: 2,000 by default, which will do for every commit.
+    seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
+    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [],
+                              env=seeds)
 
 
 def clang(place, log):
