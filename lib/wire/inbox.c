@@ -59,12 +59,12 @@ static int run_inflater(struct wst__inbox *in, const struct wst__ws_env *env)
             room = in->body.cap - in->len;
         more = wst__inflate_run(env->deflate, room ? in->body.data + in->len : &over,
                                 room ? room : 1, &made);
-        if (more < 0)
-            return more;
         if (made > room)
             return WST_ERR_WS_TOO_LARGE;
-        rc = wst__inbox_placed(in, made);
+        rc = wst__inbox_placed(in, made); /* Also what came before a fault. */
     }
+    if (rc == 0 && more < 0)
+        rc = more;
     return rc;
 }
 
