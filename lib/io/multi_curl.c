@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -36,9 +37,10 @@ struct sock {
     struct wst__io *io;
     struct wst__multi *multi; /* Not to be used once it is closing. */
     int fd;
-    bool ours;  /* We opened it; else it is libcurl's own, a resolver's wake-up. */
-    int wanted; /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
-    int errors; /* In a row. */
+    bool ours;   /* We opened it; else it is libcurl's own, a resolver's wake-up. */
+    int wanted;  /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
+    int errors;  /* In a row. */
+    ino_t inode; /* Of the socket, as long as it is open. */
     uv_poll_t poll;
 };
 
@@ -49,6 +51,7 @@ struct wst__multi {
     size_t refs;
     size_t running; /* Transfers in it. */
     bool settling;
+    bool suspicious; /* libcurl may have closed one of our sockets without telling. */
     CURLM *curl;
     CURLSH *share;
     uv_timer_t timer;
@@ -82,6 +85,13 @@ static bool make_slot(struct wst__multi *m, int fd)
     return true;
 }
 
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
 {
     struct sock *s = make_slot(m, fd) ? wst__calloc(1, sizeof *s) : NULL;
@@ -97,6 +107,7 @@ static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
     s->multi = m;
     s->fd = fd;
     s->ours = ours;
+    s->inode = inode_of(fd);
     m->socks[fd] = s;
     wst__io_hold(m->io);
     return s;
@@ -119,17 +130,47 @@ static void drop_sock(struct wst__multi *m, struct sock *s)
     uv_close((uv_handle_t *)&s->poll, sock_closed);
 }
 
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/*
+ * libcurl 7.88 closes a socket whose connection failed without calling on_close_socket().  Its
+ * number may be anybody's soon, and then a handle that is still ours would take that from the
+ * loop's epoll when it is closed.  So they are looked for as soon as libcurl has returned.
+ */
+static void drop_closed(struct wst__multi *m)
+{
+    m->suspicious = false;
+    for (size_t fd = 0; fd < m->sock_count; fd++) {
+        struct sock *s = m->socks[fd];
+
+        if (s && s->ours && s->inode != inode_of(s->fd))
+            drop_sock(m, s);
+    }
+}
+
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
+    struct wst__multi *m = arg;
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+    struct sock *before = find_sock(m, fd);
+    struct sock *s;
+    int wanted = before ? before->wanted : 0;
 
     (void)purpose;
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (!new_sock(arg, fd, true)) {
+    if (before) /* Closed without telling, inside this very call of libcurl. */
+        drop_sock(m, before);
+    s = new_sock(m, fd, true);
+    if (!s) {
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
+    m->suspicious = true;
+    /* libcurl knows sockets by their number: what it already asked for it does not ask again. */
+    s->wanted = wanted;
+    if (wanted)
+        (void)uv_poll_start(&s->poll, wanted, on_poll);
     return fd;
 }
 
@@ -184,6 +225,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
         if (s && !s->ours) {
             drop_sock(m, s); /* libcurl closes it without telling. */
         } else if (s) {
+            m->suspicious = true;
             s->wanted = 0;
             (void)uv_poll_stop(&s->poll);
         }
@@ -265,6 +307,7 @@ static void leave(struct wst__transfer *t, CURLcode result)
     m->keep_fd = fd;
     (void)curl_multi_remove_handle(m->curl, t->easy);
     m->keep_fd = -1;
+    drop_closed(m);
     /* libcurl must have let go of it: two owners of a descriptor would close it twice. */
     t->fd = fd != CURL_SOCKET_BAD && !find_sock(m, fd) ? fd : -1;
     take_out(t);
@@ -292,6 +335,8 @@ static void settle(struct wst__multi *m)
     int left;
 
     m->settling = true;
+    if (m->suspicious)
+        drop_closed(m);
     tell_sent(m);
     while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
         struct wst__transfer *t;

@@ -36,15 +36,16 @@ def run(*args, stdin="", timeout=PATIENCE, **env):
 
 
 class Cli:
-    """A running wsticket whose output is collected line by line."""
+    """A running wsticket whose output is collected line by line.  wrap: in the place of WRAP."""
 
     def __init__(self, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                 stderr=subprocess.PIPE, program=WSTICKET, **env):
+                 stderr=subprocess.PIPE, wrap=None, **env):
         self.changed = threading.Condition()
         self.lines = {"out": [], "err": []}
         self.raw = {"out": b"", "err": b""}
-        self.process = subprocess.Popen([*WRAP, program, *args], stdin=stdin, stdout=stdout,
-                                        stderr=stderr, env=environment(**env))
+        self.process = subprocess.Popen([*(WRAP if wrap is None else wrap), WSTICKET, *args],
+                                        stdin=stdin, stdout=stdout, stderr=stderr,
+                                        env=environment(**env))
         self.readers = []
         for name, stream in (("out", self.process.stdout), ("err", self.process.stderr)):
             if stream:
