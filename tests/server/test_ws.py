@@ -7,7 +7,7 @@ import struct
 import time
 
 import pytest
-import websockets
+import websockets.exceptions
 
 from wire import (ask_ticket, close_code, connect, echoes, get_ticket, get_token, handshake,
                   open_raw, raw, run, upgrade_status)
@@ -163,7 +163,7 @@ def test_max_message():
                 await ws.send(b"x" * size)
                 try:
                     return len(await ws.recv())
-                except websockets.ConnectionClosed:
+                except websockets.exceptions.ConnectionClosed:
                     return ws.close_code
         assert run(story(1000)) == 1000
         assert run(story(1001)) == 1009
