@@ -465,6 +465,8 @@ int wst_client_token_loaded(struct wst_client *cl, uint64_t request,
     if (!cl)
         return WST_ERR_INVALID;
     check_thread(cl);
+    if (cl->closing)
+        return WST_ERR_CLOSING;
     wst__token_loaded(&cl->token, request, token);
     return 0;
 }
@@ -507,7 +509,7 @@ int wst_client_set_token(struct wst_client *cl, const char *token, uint64_t life
 
 enum wst_state wst_client_state(const struct wst_client *cl)
 {
-    return cl ? cl->core.state : WST_STATE_IDLE;
+    return cl ? cl->state : WST_STATE_IDLE;
 }
 
 const struct wst_error_info *wst_client_last_error(const struct wst_client *cl)
@@ -524,7 +526,7 @@ static uint64_t wait_left(const struct wst_client *cl)
 {
     struct wst__time t;
 
-    if (cl->core.state != WST_STATE_BACKOFF)
+    if (cl->state != WST_STATE_BACKOFF)
         return WST_NO_DELAY;
     cl->ports->clock(cl->ports->world, &t);
     return cl->core.retry_due > t.now_ms ? cl->core.retry_due - t.now_ms : 0;
@@ -550,7 +552,7 @@ int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
     if (cl->link)
         wst__link_counts(cl->link, &n);
     s = cl->stats;
-    s.state = cl->core.state;
+    s.state = cl->state;
     s.messages_sent += n.sent;
     s.bytes_sent += n.bytes_sent;
     s.messages_received += n.received;

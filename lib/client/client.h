@@ -12,7 +12,8 @@
 #include "core/core.h"
 
 /* Events wait here while another is carried out.  Each of the at most one token request, ticket
- * request and link can have a bounded number of answers waiting; eight are never reached. */
+ * request and link can have a bounded number of answers waiting; eight are never reached.  What is
+ * late (a start or stop went ahead of it) is dropped when it stands in the way. */
 #define WST__QUEUE_LEN 8
 /* Tickets remembered as spent. */
 #define WST__SPENT_LEN 32
@@ -40,6 +41,7 @@ struct wst_client {
 
     /* The machine and its surroundings (driver.c). */
     struct wst__core core;
+    enum wst_state state; /* As told: one step may pass through several, and tells each in turn. */
     struct wst__event queue[WST__QUEUE_LEN];
     size_t queue_first, queue_count;
     bool pumping;

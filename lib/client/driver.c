@@ -38,8 +38,27 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
+/* Answers that waited while starts and stops overtook them. */
+static void drop_late(struct wst_client *cl)
+{
+    size_t count = cl->queue_count;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct wst__event ev = cl->queue[(cl->queue_first + i) % WST__QUEUE_LEN];
+
+        if (wst__core_is_late(&cl->core, &ev))
+            cl->stats.late_answers++;
+        else
+            cl->queue[(cl->queue_first + kept++) % WST__QUEUE_LEN] = ev;
+    }
+    cl->queue_count = kept;
+}
+
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
 {
+    if (cl->queue_count == WST__QUEUE_LEN)
+        drop_late(cl);
     assert(cl->queue_count < WST__QUEUE_LEN);
     if (cl->queue_count == WST__QUEUE_LEN)
         return; /* Never reached; and if it were, the core's deadlines would end the attempt. */
@@ -95,15 +114,21 @@ bool wst__driver_wants(const struct wst_client *cl)
     return is_wanted(&cl->core) != ((cl->flips & 1) != 0);
 }
 
+static bool next_flip(struct wst_client *cl, struct wst__event *ev)
+{
+    memset(ev, 0, sizeof *ev);
+    if (cl->flips == 0)
+        return false;
+    cl->flips--;
+    ev->type = is_wanted(&cl->core) ? WST__EV_STOP : WST__EV_START;
+    return true;
+}
+
 /* The next event, in order of rank. */
 static bool next_event(struct wst_client *cl, struct wst__event *ev)
 {
-    memset(ev, 0, sizeof *ev);
-    if (cl->flips > 0) {
-        cl->flips--;
-        ev->type = is_wanted(&cl->core) ? WST__EV_STOP : WST__EV_START;
+    if (next_flip(cl, ev))
         return true;
-    }
     if (cl->wake) {
         cl->wake = false;
         ev->type = WST__EV_WAKE;
@@ -303,6 +328,7 @@ static void drop_link(struct wst_client *cl)
     if (!link)
         return;
     keep_counts(cl);
+    (void)wst__link_ending(link, &cl->end);
     wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT);
     cl->link = NULL;
     cl->handles++;
@@ -404,6 +430,7 @@ static void tell_state(struct wst_client *cl, const struct wst__action *a)
 
     wst__log(&cl->log, WST_LOG_DEBUG, "#%llu %s -> %s", (unsigned long long)cl->core.attempt,
              wst_state_name(a->from), wst_state_name(a->to));
+    cl->state = a->to;
     if (c->on_state)
         c->on_state(cl, a->from, a->to, c->arg);
 }
@@ -589,31 +616,30 @@ static void stamp(struct wst_client *cl, struct wst__event *ev)
         ev->last_rx_ms = cl->link ? wst__link_last_rx_ms(cl->link) : 0;
 }
 
-/* The application's own verdict, before the core decides. */
-static void ask_verdict(struct wst_client *cl, struct wst__event *ev)
+/* The application's own verdict, before the core decides.  Was it asked? */
+static bool ask_verdict(struct wst_client *cl, struct wst__event *ev)
 {
     const struct wst_config *c = config_of(cl);
     struct wst__failure f = ev->failure;
     struct wst_cause cause;
 
     if (!c->on_verdict || cl->closing)
-        return;
+        return false;
     if (f.code == 0 && !wst__core_foresee(&cl->core, ev, &f))
-        return;
+        return false;
     if (wst__core_is_late(&cl->core, ev) || ev->type == WST__EV_LINK_CLOSING)
-        return;
+        return false;
     if (f.cls == WST_CLASS_NONE)
         f.cls = wst__verdict(&cl->core.policy, &f, cl->core.stable);
     wst__report_cause(cl, &f, &cause);
     ev->failure.verdict = c->on_verdict(cl, &cause, c->arg);
+    return true;
 }
 
-static void step(struct wst_client *cl, struct wst__event *ev)
+static void take_step(struct wst_client *cl, const struct wst__event *ev)
 {
     struct wst__actions actions;
 
-    stamp(cl, ev);
-    ask_verdict(cl, ev);
     if (wst__core_is_late(&cl->core, ev)) {
         cl->stats.late_answers++;
         return;
@@ -621,6 +647,21 @@ static void step(struct wst_client *cl, struct wst__event *ev)
     wst__core_step(&cl->core, ev, &actions);
     for (size_t i = 0; i < actions.count; i++)
         carry_out(cl, &actions.list[i]);
+}
+
+/* A start or stop out of on_verdict is the user's will: it comes before the failure. */
+static void step(struct wst_client *cl, struct wst__event *ev)
+{
+    struct wst__event flip;
+
+    stamp(cl, ev);
+    if (ask_verdict(cl, ev)) {
+        while (next_flip(cl, &flip)) {
+            stamp(cl, &flip);
+            take_step(cl, &flip);
+        }
+    }
+    take_step(cl, ev);
 }
 
 static void arm(struct wst_client *cl)
@@ -640,7 +681,7 @@ void wst__driver_pump(struct wst_client *cl)
     if (cl->pumping || cl->released)
         return;
     cl->pumping = true;
-    while (next_event(cl, &ev))
+    while (!cl->closing && next_event(cl, &ev))
         step(cl, &ev);
     cl->pumping = false;
     arm(cl);
@@ -655,8 +696,12 @@ void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
 
+    if (cl->closing) { /* Nothing more is begun, and nothing more is sent. */
+        wst__client_release(cl);
+        return;
+    }
+    wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
     wst__steps_take_provided(cl);
-    wst__steps_token_changed(cl);
     wst__token_sync(&cl->token);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
         wst__driver_pump(cl);
@@ -679,8 +724,25 @@ void wst__driver_on_timer(void *arg)
     wst__driver_pump(cl);
 }
 
+/* Starts that are no longer carried out; each has its terminal event, as every start. */
+static void end_starts(struct wst_client *cl, unsigned count)
+{
+    const struct wst_config *c = config_of(cl);
+
+    for (; count > 0; count--) {
+        memset(&cl->last_error, 0, sizeof cl->last_error);
+        wst__cause(&cl->last_error.cause, WST_ERR_CANCELED, WST_STEP_NONE, "%s",
+                   wst_strerror(WST_ERR_CANCELED));
+        cl->last_error.attempt = cl->stats.attempts;
+        cl->last_error.next_delay_ms = WST_NO_DELAY;
+        if (c->on_ended)
+            c->on_ended(cl, WST_STATE_IDLE, &cl->last_error, c->arg);
+    }
+}
+
 void wst__driver_end(struct wst_client *cl)
 {
+    unsigned starts = is_wanted(&cl->core) ? cl->flips / 2 : (cl->flips + 1) / 2;
     struct wst__event ev;
 
     cl->flips = 0;
@@ -695,4 +757,5 @@ void wst__driver_end(struct wst_client *cl)
     wst__secret_drop(&cl->ticket);
     wst__url_fini(&cl->one_time_url);
     cl->queue_count = 0;
+    end_starts(cl, starts);
 }

@@ -77,6 +77,13 @@ static void set_reading(struct wst__link *link, bool on)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
+/* Both close frames were exchanged (RFC 6455, 7.1.4). */
+static bool both_closed(const struct wst__link *link)
+{
+    return !link->deaf && link->ws && wst__ws_close_sent(link->ws) &&
+           wst__ws_close_received(link->ws);
+}
+
 /* The one door out: tells once, |failed| or |closed|. */
 static void finish(struct wst__link *link, const struct wst_cause *why)
 {
@@ -94,8 +101,7 @@ static void finish(struct wst__link *link, const struct wst_cause *why)
         if (link->end.cause.code == 0 && !link->we_close)
             link->end.cause = *why;
     }
-    link->end.was_clean =
-        !link->deaf && link->ws && wst__ws_close_sent(link->ws) && wst__ws_close_received(link->ws);
+    link->end.was_clean = both_closed(link);
     link->cbs.closed(link->arg, &link->end);
 }
 
@@ -165,7 +171,7 @@ static void on_drained(void *arg)
 
 static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    if (n == 0)
+    if (n == 0 || link->phase == OVER)
         return;
     if (wst__buf_add(&link->held, bytes, n) != 0) {
         wst__cause(&link->broken_why, WST_ERR_NOMEM, WST_STEP_CONNECT,
@@ -329,14 +335,18 @@ static void on_writable(void *arg)
     link->cbs.wants_flush(link->arg);
 }
 
+/* What the server had said of the upgrade tells more than how the connection ended. */
 static void on_ended(void *arg, const struct wst_cause *why)
 {
     struct wst__link *link = arg;
-    struct wst_cause cause = *why;
+    struct wst_cause said = {0};
 
-    if (link->phase == UPGRADING && why->code == WST_ERR_EOF)
-        (void)wst__upgrade_eof(&link->up, &cause);
-    finish(link, &cause);
+    if (link->phase == UPGRADING) {
+        (void)wst__upgrade_eof(&link->up, &said);
+        if (said.http_status != 0 || why->code == WST_ERR_EOF)
+            why = &said;
+    }
+    finish(link, why);
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -458,6 +468,8 @@ static void flush_held(struct wst__link *link)
         hold(link, held.data + used, held.len - used);
         wst__buf_fini(&held);
     }
+    if (link->phase == OVER) /* The owner has dropped us meanwhile. */
+        return;
     if (link->held.len == 0 && !(link->paused && !link->we_close))
         set_reading(link, true);
 }
@@ -539,6 +551,15 @@ size_t wst__link_buffered(const struct wst__link *link)
 uint64_t wst__link_last_rx_ms(const struct wst__link *link)
 {
     return link->last_rx_ms;
+}
+
+bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end)
+{
+    if (link->phase != ENDING)
+        return false;
+    *end = link->end;
+    end->was_clean = both_closed(link);
+    return true;
 }
 
 void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts)

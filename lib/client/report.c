@@ -147,7 +147,7 @@ void wst__report_info(struct wst_client *cl, uint64_t delay_ms, struct wst_error
     memset(info, 0, sizeof *info);
     wst__report_cause(cl, &core->failure, &info->cause);
     wst__report_cause(cl, &core->other, &info->other);
-    info->attempt = core->attempt;
+    info->attempt = cl->stats.attempts; /* The core may have begun the next one in this step. */
     info->failures = core->failures;
     info->next_delay_ms = delay_ms;
     info->retry_after_ms =

@@ -239,6 +239,8 @@ static void on_http_done(void *arg, const struct wst_cause *why, const struct ws
     enum wst_step step = cl->http_step;
 
     cl->http = NULL;
+    if (step == WST_STEP_TOKEN && cl->token_changed)
+        return; /* Of before a log-out: step 1 begins anew in this turn. */
     if (why->code != 0)
         fail_step(cl, step, why, 0, 0);
     else if (a->status < 200 || a->status > 299)

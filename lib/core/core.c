@@ -365,7 +365,7 @@ bool wst__core_foresee(const struct wst__core *c, const struct wst__event *ev,
     *f = copy.failure;
     for (size_t i = 0; i < out.count; i++) {
         if (out.list[i].type == WST__ACT_ATTEMPT_FAILED || out.list[i].type == WST__ACT_CLOSED)
-            return f->own;
+            return f->own || (ev->type == WST__EV_TIMEOUT && f->code != WST_ERR_CANCELED);
     }
     return false;
 }

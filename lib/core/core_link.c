@@ -192,6 +192,7 @@ void wst__closing_timeout(struct wst__core *c, const struct wst__event *ev,
         wst__keep(&c->failure, wst__own_failure(WST_ERR_TIMEOUT, WST_STEP_CONNECT));
         c->failure.close_code = CODE_NO_CLOSE_FRAME;
     }
+    c->failure.verdict = ev->failure.verdict; /* Asked for now: the end itself is our finding. */
     lose_link(c, ev, out);
 }
 

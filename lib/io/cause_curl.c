@@ -5,6 +5,7 @@
  */
 #include "io/cause_curl.h"
 
+#include "io/errno_text.h"
 #include "io/tls_openssl.h"
 
 #include <errno.h>
@@ -66,7 +67,8 @@ static void not_connected(struct wst_cause *why, CURL *easy,
                           const struct wst__transfer_about *about)
 {
     int error = os_errno(easy);
-    const char *reason = error ? strerror(error) : "no address answered";
+    char text[WST__ERRNO_TEXT];
+    const char *reason = error ? wst__errno_text(error, text) : "no address answered";
 
     if (*about->proxy)
         (void)wst__cause(why, WST_ERR_PROXY, about->step, "the proxy %s cannot be reached: %s",
@@ -79,13 +81,14 @@ static void not_connected(struct wst_cause *why, CURL *easy,
 static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
 {
     int error = os_errno(easy);
+    char text[WST__ERRNO_TEXT];
 
     if (error == 0 || error == ECONNRESET || error == EPIPE)
         (void)wst__cause(why, WST_ERR_RESET, about->step, "%s:%u reset the connection", about->host,
                          about->port);
     else
         (void)wst__cause(why, WST_ERR_RESET, about->step, "the connection to %s:%u broke: %s",
-                         about->host, about->port, strerror(error));
+                         about->host, about->port, wst__errno_text(error, text));
 }
 
 /* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version". */

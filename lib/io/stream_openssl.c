@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "io/dial_curl.h"
+#include "io/errno_text.h"
 #include "io/io.h"
 #include "io/net.h"
 #include "io/tls_openssl.h"
@@ -76,7 +77,7 @@ struct wst__stream {
     uint8_t *rest; /* Input that a paused reader has left. */
     size_t rest_len;
     struct wst_cause *late;   /* The end, which a paused reader does not want to see yet. */
-    struct wst__outbox *held; /* Sealed bytes that the kernel has not taken. */
+    struct wst__sealed *held; /* Sealed bytes that the kernel has not taken. */
     size_t sealed;            /* Bytes of the writer in |held|, or sent and not yet told. */
     size_t credit;            /* Of those: sent. */
     struct wst__stream *next; /* QUEUED. */
@@ -116,12 +117,13 @@ static void end(struct wst__stream *s, const struct wst_cause *why)
 static int system_cause(const struct wst__stream *s, struct wst_cause *why, int error)
 {
     int code = error == ETIMEDOUT ? WST_ERR_TIMEOUT : WST_ERR_RESET;
+    char text[WST__ERRNO_TEXT];
 
     if (error == ECONNRESET || error == EPIPE)
         (void)wst__cause(why, code, WST_STEP_CONNECT, "%s reset the connection", s->host);
     else
         (void)wst__cause(why, code, WST_STEP_CONNECT, "the connection to %s broke: %s", s->host,
-                         strerror(error));
+                         wst__errno_text(error, text));
     why->sys_errno = error;
     return code;
 }
@@ -152,10 +154,10 @@ static void end_by_memory(struct wst__stream *s)
 /* ---- Sealed bytes out ---------------------------------------------------------------------- */
 
 /* Sends what it can of |box|; false: the connection is broken. */
-static bool send_box(struct wst__stream *s, struct wst__outbox *box)
+static bool send_box(struct wst__stream *s, struct wst__sealed *box)
 {
-    while (wst__outbox_size(box) > 0) {
-        ssize_t n = send(s->fd, box->bytes + box->pos, wst__outbox_size(box), MSG_NOSIGNAL);
+    while (wst__sealed_size(box) > 0) {
+        ssize_t n = send(s->fd, box->bytes + box->pos, wst__sealed_size(box), MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -165,7 +167,7 @@ static bool send_box(struct wst__stream *s, struct wst__outbox *box)
             s->write_errno = errno;
             return false;
         }
-        s->credit += wst__outbox_left(box, (size_t)n);
+        s->credit += wst__sealed_left(box, (size_t)n);
     }
     return true;
 }
@@ -173,17 +175,17 @@ static bool send_box(struct wst__stream *s, struct wst__outbox *box)
 /* Sends what was just sealed; what is left of it is the stream's own then. */
 static bool flush(struct wst__stream *s)
 {
-    struct wst__outbox *out = &s->io->hub.out;
+    struct wst__sealed *out = &s->io->hub.out;
 
-    if (wst__outbox_size(out) == 0)
+    if (wst__sealed_size(out) == 0)
         return true;
-    if (send_box(s, out) && wst__outbox_size(out) > 0) {
+    if (send_box(s, out) && wst__sealed_size(out) > 0) {
         assert(!s->held);
-        s->held = wst__outbox_keep(out);
+        s->held = wst__sealed_keep(out);
         if (!s->held)
             s->write_errno = ENOMEM;
     }
-    wst__outbox_clear(out);
+    wst__sealed_clear(out);
     return s->write_errno == 0;
 }
 
@@ -192,7 +194,7 @@ static bool flush_held(struct wst__stream *s)
 {
     if (!s->held)
         return s->write_errno == 0;
-    if (!send_box(s, s->held) || wst__outbox_size(s->held) > 0)
+    if (!send_box(s, s->held) || wst__sealed_size(s->held) > 0)
         return false;
     wst__free(s->held);
     s->held = NULL;
@@ -203,18 +205,18 @@ static bool flush_held(struct wst__stream *s)
 static int bio_write(BIO *bio, const char *bytes, int n)
 {
     struct wst__stream *s = BIO_get_data(bio);
-    struct wst__outbox *out = &s->io->hub.out;
+    struct wst__sealed *out = &s->io->hub.out;
 
     BIO_clear_retry_flags(bio);
-    if (!s->held && s->write_errno == 0 && !wst__outbox_fits(out, (size_t)n))
+    if (!s->held && s->write_errno == 0 && !wst__sealed_fits(out, (size_t)n))
         (void)flush(s);
     if (s->write_errno != 0)
         return -1;
-    if (s->held || !wst__outbox_fits(out, (size_t)n)) {
+    if (s->held || !wst__sealed_fits(out, (size_t)n)) {
         BIO_set_retry_write(bio);
         return -1;
     }
-    wst__outbox_add(out, bytes, (size_t)n);
+    wst__sealed_add(out, bytes, (size_t)n);
     return n;
 }
 
@@ -847,7 +849,7 @@ static int seal(struct wst__stream *s, const struct iovec *iov, size_t count, st
             wst__wipe(hub->gather, n); /* It may have been a request with a ticket. */
         if (rc != 1)
             return write_failed(s, rc, why);
-        wst__outbox_carries(&hub->out, did);
+        wst__sealed_carries(&hub->out, did);
         s->sealed += did;
         batch += did;
     }
@@ -980,7 +982,7 @@ bool wst__stream_resumed(const struct wst__stream *s)
 int wst__hub_init(struct wst__hub *hub, struct wst__io *io)
 {
     memset(hub, 0, sizeof *hub);
-    hub->memory = wst__malloc(2 * (size_t)WST__INPUT_BYTES + WST__RECORD + WST__OUTBOX_BYTES);
+    hub->memory = wst__malloc(2 * (size_t)WST__INPUT_BYTES + WST__RECORD + WST__SEALED_BYTES);
     if (!hub->memory)
         return WST_ERR_NOMEM;
     hub->io = io;
@@ -996,7 +998,7 @@ int wst__hub_init(struct wst__hub *hub, struct wst__io *io)
 void wst__hub_fini(struct wst__hub *hub)
 {
     if (hub->memory)
-        wst__wipe(hub->memory, 2 * (size_t)WST__INPUT_BYTES + WST__RECORD + WST__OUTBOX_BYTES);
+        wst__wipe(hub->memory, 2 * (size_t)WST__INPUT_BYTES + WST__RECORD + WST__SEALED_BYTES);
     wst__free(hub->memory);
     hub->memory = NULL;
 }

@@ -2,7 +2,7 @@
 #ifndef WST_IO_STREAM_OPENSSL_H
 #define WST_IO_STREAM_OPENSSL_H
 
-#include "io/outbox.h"
+#include "io/sealed.h"
 #include "io/types.h"
 
 struct wst__io;
@@ -17,7 +17,7 @@ struct wst__hub {
     uint8_t *input;         /* What came from the socket. */
     uint8_t *plain;         /* What was decrypted of it. */
     uint8_t *gather;        /* Pieces that go into one record. */
-    struct wst__outbox out; /* Of the stream that is writing; empty between its calls. */
+    struct wst__sealed out; /* Of the stream that is writing; empty between its calls. */
     /* Streams that wait for their handshake: it is much work, so few begin in one turn. */
     struct wst__stream *first, *last;
     struct wst__turn turn;

@@ -12,6 +12,7 @@
 #include "io/tls_openssl.h"
 
 #include "base/mem.h"
+#include "io/errno_text.h"
 #include "io/io.h"
 
 #include <openssl/err.h>
@@ -174,8 +175,9 @@ static int refuse(struct wst_cause *why, const char *field, const char *what, co
 
 static int refuse_errno(struct wst_cause *why, const char *field, const char *what, int sys_errno)
 {
+    char text[WST__ERRNO_TEXT];
     int rc = wst__cause(why, WST_ERR_TLS_CONFIG, WST_STEP_NONE, "%s: cannot read %.150s: %s", field,
-                        what, strerror(sys_errno));
+                        what, wst__errno_text(sys_errno, text));
 
     why->sys_errno = sys_errno;
     return rc;

@@ -230,20 +230,22 @@ static inline int take_whole(struct wst__ws *ws, unsigned type, const uint8_t *p
 }
 
 /*
- * Makes room for |n| more bytes of the message under way.  It grows with what has arrived: to
- * twice that, and never over |total|, where the message ends as far as it is announced.
+ * Makes room for |n| more bytes of the message under way, of whose frame |left| more are announced.
+ * It grows with what has arrived: to twice that, but not over the message's end when |fin| says
+ * that this frame is the last.
  */
-static int grow_body(struct wst__ws *ws, size_t n, size_t total)
+static int grow_body(struct wst__ws *ws, size_t n, size_t left, bool fin)
 {
     struct wst__block larger = {NULL, 0};
     size_t need = ws->body_len + n;
-    size_t cap;
+    size_t end = fin ? need + left : ws->max_message;
+    size_t cap = ws->body.cap < end / 2 ? 2 * ws->body.cap : end;
     int rc;
 
     if (need <= ws->body.cap)
         return 0;
-    cap = 2 * ws->body.cap < total ? 2 * ws->body.cap : total;
-    rc = wst__pool_take(ws->env.pool, &larger, cap > need ? cap : need, total);
+    cap = cap > need ? cap : need;
+    rc = wst__pool_take(ws->env.pool, &larger, cap, cap > need + left ? cap : need + left);
     if (rc != 0)
         return rc;
     if (ws->body_len)
@@ -266,12 +268,12 @@ static int extend_body(struct wst__ws *ws, size_t n, struct wst_cause *why)
 }
 
 /* |left| bytes of the frame are still to come. */
-static int add_body(struct wst__ws *ws, const uint8_t *p, size_t n, size_t left,
+static int add_body(struct wst__ws *ws, const uint8_t *p, size_t n, size_t left, bool fin,
                     struct wst_cause *why)
 {
     if (n == 0)
         return GO_ON;
-    if (grow_body(ws, n, ws->body_len + n + left) != 0)
+    if (grow_body(ws, n, left, fin) != 0)
         return fail_memory(ws, why);
     memcpy(ws->body.data + ws->body_len, p, n);
     return extend_body(ws, n, why);
@@ -302,6 +304,17 @@ static bool is_control(unsigned opcode)
     return (opcode & 8) != 0;
 }
 
+static int check_control(struct wst__ws *ws, const struct wslay_frame_iocb *io,
+                         struct wst_cause *why)
+{
+    if (io->opcode > OPCODE_PONG)
+        return fail_protocol(ws, why, "a reserved control opcode (RFC 6455, 5.2)");
+    /* wslay has refused longer ones; no buffer depends on that. */
+    if (io->payload_length > WST__CONTROL_MAX)
+        return fail(ws, why, WST_ERR_WS_PROTOCOL, CLOSE_INTERNAL, "a control frame went unchecked");
+    return GO_ON;
+}
+
 /*
  * Checks what wslay leaves to us: mask direction, reserved bits, opcodes, the order of fragments,
  * and the size of the message before any memory is taken for it.
@@ -314,9 +327,7 @@ static int check_header(struct wst__ws *ws, const struct wslay_frame_iocb *io,
     if (io->rsv)
         return fail_protocol(ws, why, "a reserved bit is set (RFC 6455, 5.2)");
     if (is_control(io->opcode))
-        return io->opcode <= OPCODE_PONG
-                   ? GO_ON
-                   : fail_protocol(ws, why, "a reserved control opcode (RFC 6455, 5.2)");
+        return check_control(ws, io, why);
     if (io->opcode > OPCODE_BINARY)
         return fail_protocol(ws, why, "a reserved opcode (RFC 6455, 5.2)");
     if (io->opcode == OPCODE_CONTINUATION && !ws->type)
@@ -347,7 +358,7 @@ static int take_frame(struct wst__ws *ws, const struct wslay_frame_iocb *io, con
     if (rc == GO_ON && is_control(io->opcode))
         return take_control(ws, io->opcode, p, n, why);
     if (rc == GO_ON)
-        rc = add_body(ws, p, n, 0, why);
+        rc = add_body(ws, p, n, 0, io->fin, why);
     return rc == GO_ON ? end_frame(ws, io, why) : rc;
 }
 
@@ -365,7 +376,7 @@ static int take_part(struct wst__ws *ws, struct wst__frames *f, const uint8_t *p
         memcpy(f->control + at, p, n);
         return left ? GO_ON : take_control(ws, io.opcode, f->control, at + n, why);
     }
-    rc = add_body(ws, p, n, left, why);
+    rc = add_body(ws, p, n, left, io.fin, why);
     return rc == GO_ON && !left ? end_frame(ws, &io, why) : rc;
 }
 
@@ -516,7 +527,7 @@ uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room)
     const struct wst__frames *f = ws->frames;
     uint64_t left = f ? f->length - f->got : 0;
 
-    if (left < PLACE_MIN || grow_body(ws, PLACE_MIN, ws->body_len + (size_t)left) != 0)
+    if (left < PLACE_MIN || grow_body(ws, PLACE_MIN, (size_t)left - PLACE_MIN, f->io.fin) != 0)
         return NULL;
     *room = ws->body.cap - ws->body_len;
     if (*room > left)

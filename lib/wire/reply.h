@@ -63,6 +63,7 @@ struct wst__token_record {
     int64_t received_at;
     int64_t life_s; /* -1: unknown. */
 };
+/* Appends it to |out|, a secret buffer.  TOO_LARGE, NOMEM: then nothing was appended. */
 int wst__token_record_write(const struct wst__token_record *r, struct wst__buf *out);
 bool wst__token_record_read(const char *body, size_t len, struct wst__token_record *out);
 void wst__token_record_fini(struct wst__token_record *r);

@@ -51,10 +51,8 @@ int wst__token_record_write(const struct wst__token_record *r, struct wst__buf *
     size_t start = out->len;
     int rc = write_fields(r, out);
 
-    if (rc != 0) {
-        wst__wipe(out->data + start, out->len - start);
-        out->len = start;
-    }
+    if (rc != 0)
+        out->len = start; /* A secret buffer wipes all it has, used or not. */
     return rc;
 }
 

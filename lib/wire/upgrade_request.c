@@ -245,10 +245,8 @@ int wst__upgrade_write(struct wst__buf *out, const struct wst__upgrade_request *
         put_ticket_header(&w, rq);
     put_headers(&w, rq);
     put(&w, "\r\n");
-    if (w.rc != 0 && out->len > start) {
-        wst__wipe(out->data + start, out->len - start);
-        out->len = start;
-    }
+    if (w.rc != 0)
+        out->len = start; /* A secret buffer wipes all it has, used or not. */
     return w.rc;
 }
 

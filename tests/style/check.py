@@ -35,7 +35,7 @@ FORBIDDEN = {
     r"v?f?printf|puts|fputs|putchar|fputc|perror": [],
     r"sprintf|vsprintf|strcpy|strcat|strtok|gets|atoi|atol|system|popen": [],
     r"sleep|usleep|nanosleep|signal|sigaction|exit|_exit|setenv|putenv|rand|srand|random": [],
-    r"gethostbyname|getaddrinfo|localtime|gmtime|ctime|asctime|strerror": [],
+    r"gethostbyname|getaddrinfo|localtime|gmtime|ctime|asctime": [],
     r"uv_run|uv_stop|uv_loop_close|uv_default_loop|curl_global_cleanup|OPENSSL_cleanup": [],
     r"SSL_set_fd|uv_try_write|pthread_join|uv_thread_join": [],
 }
@@ -112,7 +112,7 @@ def forbidden_calls():
     wrong, source = [], None
     for line in command("nm", "--undefined-only", STATIC).splitlines():
         if line.endswith(":"):
-            source = line.rstrip(":").split("_", 1)[-1].removesuffix(".o")
+            source = line.rstrip(":").removesuffix(".o")
             continue
         found = re.match(r" +U (?:__)?(\w+?)(?:_chk)?$", line)
         for pattern, excused in FORBIDDEN.items():

@@ -37,7 +37,7 @@ static void test_json_check(void **state)
         {"1E-2", WST__JSON_OK},
         {"1e999", WST__JSON_OK},
         {"\"\"", WST__JSON_OK},
-        {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00fc\"", WST__JSON_OK},
+        {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00fC\"", WST__JSON_OK},
         {"\"\\ud83d\\ude00\"", WST__JSON_OK},
         {"\xef\xbb\xbf{}", WST__JSON_OK},
         {"\xef\xbb\xbf"
@@ -177,6 +177,24 @@ static void test_json_pointers(void **state)
     assert_false(wst__reply_value_ok("ok"));
     assert_false(wst__reply_value_ok(""));
     wst__json_drop(root);
+}
+
+static void test_json_types(void **state)
+{
+    static const char *const rows[][2] = {
+        {"null", "null"},     {"true", "a boolean"}, {"false", "a boolean"}, {"1", "a number"},
+        {"\"\"", "a string"}, {"[]", "an array"},    {"{}", "an object"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cJSON *root;
+        size_t at;
+
+        assert_int_equal(wst__json_read(rows[i][0], strlen(rows[i][0]), &root, &at), WST__JSON_OK);
+        assert_string_equal(wst__json_type(root), rows[i][1]);
+        wst__json_drop(root);
+    }
 }
 
 /* ---- Dates ---- */
@@ -742,14 +760,15 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_check),      cmocka_unit_test(test_json_depth_and_nul),
-        cmocka_unit_test(test_json_pointers),   cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_token),           cmocka_unit_test(test_ticket),
-        cmocka_unit_test(test_ticket_url),      cmocka_unit_test(test_expiry_formats),
-        cmocka_unit_test(test_success),         cmocka_unit_test(test_bad_replies),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_steering),        cmocka_unit_test(test_record),
-        cmocka_unit_test(test_damaged_records), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_json_check),     cmocka_unit_test(test_json_depth_and_nul),
+        cmocka_unit_test(test_json_pointers),  cmocka_unit_test(test_json_types),
+        cmocka_unit_test(test_dates),          cmocka_unit_test(test_token),
+        cmocka_unit_test(test_ticket),         cmocka_unit_test(test_ticket_url),
+        cmocka_unit_test(test_expiry_formats), cmocka_unit_test(test_success),
+        cmocka_unit_test(test_bad_replies),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_every_cut),      cmocka_unit_test(test_steering),
+        cmocka_unit_test(test_record),         cmocka_unit_test(test_damaged_records),
+        cmocka_unit_test(test_out_of_memory),
     };
 
     memory_init();

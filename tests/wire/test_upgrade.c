@@ -160,6 +160,22 @@ static void test_request_own_headers(void **state)
                         "AUTHORIZATION: Basic eA==\r\n\r\n");
 }
 
+/* A ticket that is the Authorization header takes the place of the token. */
+static void test_request_ticket_as_authorization(void **state)
+{
+    struct wst__upgrade_request rq = plain_request("wss://h/ws");
+
+    (void)state;
+    set(&ticket, "Ticket abc");
+    set(&bearer, "token");
+    rq.ticket = &ticket;
+    rq.ticket_in = WST_TICKET_IN_HEADER;
+    rq.ticket_header = "authorization";
+    rq.bearer = &bearer;
+    assert_request(&rq,
+                   "GET /ws HTTP/1.1\r\nHost: h\r\n" FIXED "authorization: Ticket abc\r\n\r\n");
+}
+
 /* Nothing that ends a line, or is ours to say, gets into a request; nothing is half written. */
 static void test_request_refused(void **state)
 {
@@ -553,6 +569,42 @@ static void test_nothing_offered(void **state)
     }
 }
 
+/* What does not fit its place is refused, not cut. */
+static void test_too_long_choices(void **state)
+{
+    static const char name[] =
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    struct wst__upgrade_request rq = plain_request("wss://h/ws");
+
+    (void)state;
+    for (size_t cut = 0; cut <= 12; cut++) {
+        const char *const names[] = {name + cut};
+        bool fits = strlen(name) - cut <= 127;
+        struct wst__upgrade u;
+        struct outcome o;
+        char bytes[1024];
+
+        rq.subprotocols = names;
+        rq.subprotocol_count = 1;
+        assert_int_equal(wst__upgrade_init(&u, &rq, MAX_HEADER, MAX_BODY), 0);
+        (void)snprintf(bytes, sizeof bytes, "%sSec-WebSocket-Protocol: %s\r\n\r\n", GOOD, names[0]);
+        run(&o, &u, bytes, strlen(bytes), false, whole, 0);
+        assert_int_equal(o.rc, fits ? 1 : WST_ERR_BAD_UPGRADE);
+        assert_string_equal(u.subprotocol, fits ? names[0] : "");
+        wst__upgrade_fini(&u);
+    }
+    for (int n = 253; n <= 256; n++) {
+        struct outcome o;
+        char bytes[1024];
+
+        (void)snprintf(bytes, sizeof bytes, "%sSec-WebSocket-Extensions: x-other;a=%0*d\r\n\r\n",
+                       GOOD, n - 10, 0);
+        run_fresh(&o, bytes, strlen(bytes), false, whole, 0);
+        assert_int_equal(o.rc, n <= 255 ? 1 : WST_ERR_BAD_UPGRADE);
+    }
+}
+
 /* |expected| is what |o->text| says from "status" on, up to the cause's text. */
 static void test_refused(void **state)
 {
@@ -576,6 +628,8 @@ static void test_refused(void **state)
         {"HTTP/1.1 503 x\r\nTransfer-Encoding: Chunked\r\n\r\n"
          "3\r\n{\"a\r\nA;x=\"y\"\r\n\":1,\"bc\":2\r\n1 \r\n}\r\n0\r\nTrailer: x\r\nY: z\r\n\r\n",
          false, "body '{\"a\":1,\"bc\":2}' why -40 503", "503'"},
+        {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n", false,
+         "body '0123456789' why -40 503", "503'"},
         {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX", false,
          "body 'abc' why -40 503", "503'"},
         {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\nzz", false, "body '' why -40 503",
@@ -700,6 +754,15 @@ static void test_every_status(void **state)
     }
 }
 
+static size_t interim_answer(char *out, size_t room, int lines)
+{
+    size_t n = (size_t)snprintf(out, room, "HTTP/1.1 102 x\r\n");
+
+    while (lines--)
+        n += (size_t)snprintf(out + n, room - n, "A: b\r\n");
+    return n + (size_t)snprintf(out + n, room - n, "\r\n");
+}
+
 static void test_ceilings(void **state)
 {
     static char bytes[8192];
@@ -730,11 +793,11 @@ static void test_ceilings(void **state)
     }
     assert_non_null(strstr(o.why.text, "more than 100 header lines"));
 
-    /* Interim answers: 8 are passed over, 9 not. */
+    /* Interim answers: 8 are passed over, 9 not.  Their lines do not count for the answer. */
     for (int interim = 8; interim <= 9; interim++) {
         n = 0;
         for (int i = 0; i < interim; i++)
-            n += (size_t)snprintf(bytes + n, sizeof bytes - n, "HTTP/1.1 102 x\r\nA: b\r\n\r\n");
+            n += interim_answer(bytes + n, sizeof bytes - n, 20);
         (void)snprintf(bytes + n, sizeof bytes - n, "%s\r\n", GOOD);
         run_fresh(&o, bytes, strlen(bytes), false, single, 0);
         assert_int_equal(o.rc, interim == 8 ? 1 : WST_ERR_REPLY_TOO_LARGE);
@@ -877,12 +940,14 @@ int main(void)
         cmocka_unit_test_teardown(test_request_query, teardown),
         cmocka_unit_test_teardown(test_request_full, teardown),
         cmocka_unit_test_teardown(test_request_own_headers, teardown),
+        cmocka_unit_test_teardown(test_request_ticket_as_authorization, teardown),
         cmocka_unit_test_teardown(test_request_refused, teardown),
         cmocka_unit_test_teardown(test_request_too_large, teardown),
         cmocka_unit_test_teardown(test_accepted, teardown),
         cmocka_unit_test_teardown(test_bad_answers, teardown),
         cmocka_unit_test_teardown(test_nul_in_head, teardown),
         cmocka_unit_test_teardown(test_nothing_offered, teardown),
+        cmocka_unit_test_teardown(test_too_long_choices, teardown),
         cmocka_unit_test_teardown(test_refused, teardown),
         cmocka_unit_test_teardown(test_every_status, teardown),
         cmocka_unit_test_teardown(test_ceilings, teardown),

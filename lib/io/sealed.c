@@ -1,24 +1,24 @@
 /* Sealed records in order, with an account of what they carry. */
-#include "io/outbox.h"
+#include "io/sealed.h"
 
 #include "base/mem.h"
 
 #include <assert.h>
 #include <string.h>
 
-bool wst__outbox_fits(const struct wst__outbox *box, size_t n)
+bool wst__sealed_fits(const struct wst__sealed *box, size_t n)
 {
-    return n <= WST__OUTBOX_BYTES - box->len;
+    return n <= WST__SEALED_BYTES - box->len;
 }
 
-void wst__outbox_add(struct wst__outbox *box, const void *bytes, size_t n)
+void wst__sealed_add(struct wst__sealed *box, const void *bytes, size_t n)
 {
     size_t last = box->first + box->count - 1;
 
     memcpy(box->bytes + box->len, bytes, n);
     box->len += n;
     /* What carries nothing leaves together with what follows it. */
-    if (box->count > 0 && (box->records[last].plain == 0 || last == WST__OUTBOX_RECORDS - 1)) {
+    if (box->count > 0 && (box->records[last].plain == 0 || last == WST__SEALED_RECORDS - 1)) {
         box->records[last].sealed += n;
         return;
     }
@@ -27,17 +27,17 @@ void wst__outbox_add(struct wst__outbox *box, const void *bytes, size_t n)
     box->count++;
 }
 
-void wst__outbox_carries(struct wst__outbox *box, size_t n)
+void wst__sealed_carries(struct wst__sealed *box, size_t n)
 {
     assert(box->count > 0);
     box->records[box->first + box->count - 1].plain += n;
 }
 
-size_t wst__outbox_left(struct wst__outbox *box, size_t n)
+size_t wst__sealed_left(struct wst__sealed *box, size_t n)
 {
     size_t plain = 0;
 
-    assert(n <= wst__outbox_size(box));
+    assert(n <= wst__sealed_size(box));
     box->pos += n;
     while (box->count > 0 && n >= box->records[box->first].sealed) {
         n -= box->records[box->first].sealed;
@@ -48,20 +48,20 @@ size_t wst__outbox_left(struct wst__outbox *box, size_t n)
     if (box->count > 0)
         box->records[box->first].sealed -= n;
     else
-        wst__outbox_clear(box);
+        wst__sealed_clear(box);
     return plain;
 }
 
-void wst__outbox_clear(struct wst__outbox *box)
+void wst__sealed_clear(struct wst__sealed *box)
 {
     box->pos = box->len = 0;
     box->first = box->count = 0;
 }
 
-struct wst__outbox *wst__outbox_keep(const struct wst__outbox *box)
+struct wst__sealed *wst__sealed_keep(const struct wst__sealed *box)
 {
-    size_t n = wst__outbox_size(box);
-    struct wst__outbox *copy = wst__malloc(sizeof *copy + n);
+    size_t n = wst__sealed_size(box);
+    struct wst__sealed *copy = wst__malloc(sizeof *copy + n);
 
     if (!copy)
         return NULL;

@@ -1,0 +1,890 @@
+/* The application of the simulated world. */
+#include "sim/app.h"
+
+#include "client/client.h"
+#include "client/driver.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ACCEPTED = 1, TAKEN, UNSENT };
+
+/* What a message is filled with. */
+static const char pattern[] = "abcdefghijklmnopqrstuvwxyz";
+
+static void trace_failure(struct sim_app *app, const char *what, const struct wst_error_info *e);
+
+/* ---- Inside a callback --------------------------------------------------------------------- */
+
+static void enter(struct sim_app *app, enum sim_cb cb)
+{
+    struct sim_world *w = app->w;
+
+    if (w->in_api && cb != SIM_CB_LOG)
+        sim_fail(w, "a callback inside a call of the API (%d)", (int)cb);
+    if (app->in_cb && cb != SIM_CB_LOG)
+        sim_fail(w, "a callback inside a callback (%d)", (int)cb);
+    if (app->gone)
+        sim_fail(w, "a callback after the close callback (%d)", (int)cb);
+    if (app->must_end && cb != SIM_CB_ENDED && cb != SIM_CB_STATE && cb != SIM_CB_LOG)
+        sim_fail(w, "a callback (%d) where the terminal event was due", (int)cb);
+    app->counts[cb]++;
+    app->in_cb++;
+}
+
+static void leave(struct sim_app *app, enum sim_cb cb)
+{
+    if (app->hook)
+        app->hook(app, cb);
+    app->in_cb--;
+}
+
+static void on_state(struct wst_client *client, enum wst_state from, enum wst_state to, void *arg)
+{
+    struct sim_app *app = arg;
+
+    enter(app, SIM_CB_STATE);
+    if (from != app->state)
+        sim_fail(app->w, "the state was %s, and is said to have been %s",
+                 wst_state_name(app->state), wst_state_name(from));
+    if (wst_client_state(client) != to)
+        sim_fail(app->w, "on_state says %s, the client %s", wst_state_name(to),
+                 wst_state_name(wst_client_state(client)));
+    app->state_from = from;
+    app->state = to;
+    if (!app->quiet)
+        sim_trace(app->w, "%s -> %s", wst_state_name(from), wst_state_name(to));
+    leave(app, SIM_CB_STATE);
+}
+
+/* Is this attempt begun in its own time? */
+static void check_wait(struct sim_app *app)
+{
+    const struct wst_error_info *e = &app->failure;
+    struct sim_world *w = app->w;
+    uint64_t waited_ms = (w->real_us - app->wait_begun_us) / 1000;
+    bool slept = w->slept_us != app->wait_slept_us;
+    bool woken = app->woken_us >= app->wait_begun_us;
+
+    if (!app->waits)
+        return;
+    if (waited_ms + 1 < e->retry_after_ms)
+        sim_fail(w, "an attempt begins %" PRIu64 " ms after the server asked for %" PRIu64,
+                 waited_ms, e->retry_after_ms);
+    if (!woken && !slept && sim_mono_ms(w) < app->wait_mono_ms + e->next_delay_ms)
+        sim_fail(w, "an attempt begins before the wait is over");
+    if (!woken && !slept &&
+        sim_mono_ms(w) > app->wait_mono_ms + e->next_delay_ms + w->timer_late_ms + 1)
+        sim_fail(w, "an attempt begins long after the wait is over");
+}
+
+static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_ATTEMPT);
+    if (app->trying || app->open)
+        sim_fail(app->w, "an attempt begins inside another");
+    if (attempt != app->attempt + 1)
+        sim_fail(app->w, "attempt %" PRIu64 " follows %" PRIu64, attempt, app->attempt);
+    if (app->starts == app->ends)
+        sim_fail(app->w, "an attempt that nobody wants");
+    check_wait(app);
+    app->waits = false;
+    app->trying = true;
+    app->asked = false;
+    app->attempt = attempt;
+    app->tickets_asked = app->upgrades = 0;
+    sim_trace(app->w, "attempt %" PRIu64, attempt);
+    leave(app, SIM_CB_ATTEMPT);
+}
+
+static void on_progress(struct wst_client *client, enum wst_progress progress, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_PROGRESS);
+    if (!app->trying)
+        sim_fail(app->w, "progress outside of an attempt");
+    app->progress = progress;
+    leave(app, SIM_CB_PROGRESS);
+}
+
+static uint64_t nominal(const struct wst_config *c, uint32_t failures)
+{
+    uint64_t ms = c->base_delay_ms;
+
+    for (uint32_t i = 1; i < failures && ms < c->cap_ms; i++)
+        ms *= 2;
+    return ms < c->cap_ms ? ms : c->cap_ms;
+}
+
+/* Promise 13. */
+static void check_delay(struct sim_app *app, const struct wst_error_info *e)
+{
+    const struct wst_config *c = &app->config;
+    uint64_t n = nominal(c, e->cause.cls == WST_CLASS_AUTH ? 1 : e->failures);
+    uint64_t least = n - n * c->jitter_percent / 100;
+    uint64_t most = c->cap_ms + c->cap_ms * c->jitter_percent / 100;
+    uint64_t asked = e->retry_after_ms;
+    uint64_t spread = c->max_server_delay_ms > c->restart_spread_ms ? c->max_server_delay_ms
+                                                                    : c->restart_spread_ms;
+
+    if (least < 50)
+        least = 50;
+    if (asked > c->max_server_delay_ms)
+        sim_fail(app->w, "the server's %" PRIu64 " ms are not bounded", asked);
+    if (e->next_delay_ms + 1 < least || e->next_delay_ms < asked)
+        sim_fail(app->w, "a delay of %" PRIu64 " ms, at least %" PRIu64 " are due",
+                 e->next_delay_ms, least > asked ? least : asked);
+    if (e->next_delay_ms > (most > asked ? most : asked) + (asked > 1000 ? asked : 1000) + spread)
+        sim_fail(app->w, "a delay of %" PRIu64 " ms is too long", e->next_delay_ms);
+}
+
+/* What an attempt's and a link's end have in common. */
+static void note_failure(struct sim_app *app, const struct wst_error_info *e, enum wst_state state)
+{
+    bool canceled = e->cause.code == WST_ERR_CANCELED || e->cause.code == 0;
+
+    sim_check_text(app->w, "an error's text", e->cause.text);
+    sim_check_text(app->w, "an error's text", e->other.text);
+    if (e->attempt != app->attempt)
+        sim_fail(app->w, "the failure of attempt %" PRIu64 " is told of %" PRIu64, app->attempt,
+                 e->attempt);
+    app->failure = *e;
+    app->must_end = e->next_delay_ms == WST_NO_DELAY;
+    app->waits = !app->must_end;
+    if (app->must_end != (state == WST_STATE_IDLE || state == WST_STATE_FAILED) ||
+        app->must_end == (state == WST_STATE_BACKOFF))
+        sim_fail(app->w, "a failure in state %s with a delay of %" PRIu64, wst_state_name(state),
+                 e->next_delay_ms);
+    if (!canceled && !*e->cause.text)
+        sim_fail(app->w, "a failure without words");
+    if (!canceled && !app->asked && app->config.on_verdict && !app->closing)
+        sim_fail(app->w, "a failure (%s) for which the verdict was not asked",
+                 wst_err_name(e->cause.code));
+    if (app->waits) {
+        check_delay(app, e);
+        app->wait_begun_us = app->w->real_us;
+        app->wait_mono_ms = sim_mono_ms(app->w);
+        app->wait_slept_us = app->w->slept_us;
+    }
+}
+
+static void trace_failure(struct sim_app *app, const char *what, const struct wst_error_info *e)
+{
+    char more[96] = "", next[48] = "";
+
+    if (!app->w->tracing)
+        return;
+    if (e->cause.http_status)
+        (void)snprintf(more, sizeof more, " %d", e->cause.http_status);
+    if (e->other.code)
+        (void)snprintf(more + strlen(more), sizeof more - strlen(more), ", also %s",
+                       wst_err_name(e->other.code));
+    if (e->next_delay_ms != WST_NO_DELAY)
+        (void)snprintf(next, sizeof next, ", next in %" PRIu64 " ms", e->next_delay_ms);
+    sim_trace(app->w, "%s: %s (%s)%s%s", what, wst_err_name(e->cause.code),
+              wst_class_name(e->cause.cls), more, next);
+}
+
+static void on_attempt_failed(struct wst_client *client, const struct wst_error_info *info,
+                              void *arg)
+{
+    struct sim_app *app = arg;
+
+    enter(app, SIM_CB_FAILED);
+    if (!app->trying)
+        sim_fail(app->w, "an attempt ends that never began");
+    app->trying = false;
+    trace_failure(app, "failed", info);
+    note_failure(app, info, wst_client_state(client));
+    leave(app, SIM_CB_FAILED);
+}
+
+static void on_open(struct wst_client *client, const char *subprotocol, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_OPEN);
+    if (!app->trying || app->open)
+        sim_fail(app->w, "open without an attempt");
+    if (app->upgrades == 0)
+        sim_fail(app->w, "open without an upgrade");
+    sim_check_text(app->w, "the subprotocol", subprotocol);
+    app->trying = false;
+    app->open = true;
+    app->asked = false;
+    app->unsent_here = app->unsent_bytes_here = 0;
+    app->last_echoed = 0;
+    sim_trace(app->w, "open%s%s", *subprotocol ? ": " : "", subprotocol);
+    leave(app, SIM_CB_OPEN);
+}
+
+/* An echo must be what was sent, whole and in order. */
+static void check_echo(struct sim_app *app, const char *text, size_t len)
+{
+    size_t id = strtoull(text + 1, NULL, 10);
+
+    if (id == 0 || id > app->sent || app->fates[id] != TAKEN)
+        sim_fail(app->w, "an echo of a message that was not sent: %zu", id);
+    if (id <= app->last_echoed)
+        sim_fail(app->w, "echo %zu after %zu", id, app->last_echoed);
+    app->last_echoed = id;
+    for (size_t i = 10; i < len; i += 26) {
+        if (memcmp(text + i, pattern, len - i < 26 ? len - i : 26) != 0) {
+            sim_fail(app->w, "echo %zu is damaged behind byte %zu", id, i);
+            return;
+        }
+    }
+}
+
+static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
+                       size_t len, void *arg)
+{
+    struct sim_app *app = arg;
+    char head[32] = "";
+
+    (void)client;
+    enter(app, SIM_CB_MESSAGE);
+    if (!app->open)
+        sim_fail(app->w, "a message while it is not open");
+    if (app->paused)
+        sim_fail(app->w, "a message after pause");
+    if (app->closing)
+        sim_fail(app->w, "a message after close");
+    if (len)
+        memcpy(head, data, len < sizeof head - 1 ? len : sizeof head - 1);
+    if (type == WST_TEXT && head[0] == 'm' && len >= 10)
+        check_echo(app, data, len);
+    sim_trace(app->w, "message %s %zu \"%s\"", type == WST_TEXT ? "text" : "binary", len, head);
+    leave(app, SIM_CB_MESSAGE);
+}
+
+static void check_close_info(struct sim_app *app, const struct wst_close_info *info)
+{
+    if (app->outstanding)
+        sim_fail(app->w, "closed, and of %zu messages nothing is known", app->outstanding);
+    if (info->unsent_messages != app->unsent_here || info->unsent_bytes != app->unsent_bytes_here)
+        sim_fail(app->w, "closed with %" PRIu64 " unsent messages, %" PRIu64 " were told",
+                 info->unsent_messages, app->unsent_here);
+    sim_check_text(app->w, "a close reason", info->reason);
+}
+
+static void on_closed(struct wst_client *client, const struct wst_close_info *info, void *arg)
+{
+    struct sim_app *app = arg;
+
+    enter(app, SIM_CB_CLOSED);
+    if (!app->open)
+        sim_fail(app->w, "closed without open");
+    app->open = false;
+    sim_trace(app->w, "closed: %d \"%s\"%s%s", info->code, info->reason,
+              info->was_clean ? " clean" : "",
+              info->unsent_messages ? " with unsent messages" : "");
+    trace_failure(app, "because", &info->info);
+    check_close_info(app, info);
+    note_failure(app, &info->info, wst_client_state(client));
+    leave(app, SIM_CB_CLOSED);
+}
+
+static void on_unsent(struct wst_client *client, void *ref, size_t len, void *arg)
+{
+    struct sim_app *app = arg;
+    size_t id = (size_t)(uintptr_t)ref;
+
+    (void)client;
+    enter(app, SIM_CB_UNSENT);
+    if (!app->open)
+        sim_fail(app->w, "unsent while it is not open");
+    if (id == 0 || id > app->sent || app->fates[id] != ACCEPTED)
+        sim_fail(app->w, "unsent: message %zu, which does not wait", id);
+    else
+        app->fates[id] = UNSENT;
+    app->outstanding--;
+    app->unsent++;
+    app->unsent_here++;
+    app->unsent_bytes_here += len;
+    sim_trace(app->w, "unsent: message %zu", id);
+    leave(app, SIM_CB_UNSENT);
+}
+
+static void on_ended(struct wst_client *client, enum wst_state state,
+                     const struct wst_error_info *info, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_ENDED);
+    app->must_end = false;
+    app->waits = false;
+    if (app->trying || app->open)
+        sim_fail(app->w, "the terminal event while an attempt or a link is there");
+    if (++app->ends > app->starts)
+        sim_fail(app->w, "%" PRIu64 " terminal events of %" PRIu64 " starts", app->ends,
+                 app->starts);
+    if (state != WST_STATE_IDLE && state != WST_STATE_FAILED)
+        sim_fail(app->w, "ended in %s", wst_state_name(state));
+    if ((state == WST_STATE_IDLE) != (info->cause.code == WST_ERR_CANCELED))
+        sim_fail(app->w, "ended in %s because of %s", wst_state_name(state),
+                 wst_err_name(info->cause.code));
+    sim_check_text(app->w, "an error's text", info->cause.text);
+    sim_trace(app->w, "ended: %s, %s", wst_state_name(state), wst_err_name(info->cause.code));
+    leave(app, SIM_CB_ENDED);
+}
+
+static void on_pong(struct wst_client *client, uint64_t rtt_us, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_PONG);
+    if (!app->open)
+        sim_fail(app->w, "a pong while it is not open");
+    sim_trace(app->w, "pong after %" PRIu64 " ms", rtt_us / 1000);
+    leave(app, SIM_CB_PONG);
+}
+
+static void on_drained(struct wst_client *client, void *arg)
+{
+    struct sim_app *app = arg;
+
+    enter(app, SIM_CB_DRAINED);
+    if (wst_client_buffered(client) > app->config.queue_low_water)
+        sim_fail(app->w, "drained, and %zu bytes are queued", wst_client_buffered(client));
+    sim_trace(app->w, "drained");
+    leave(app, SIM_CB_DRAINED);
+}
+
+static enum wst_verdict on_verdict(struct wst_client *client, const struct wst_cause *cause,
+                                   void *arg)
+{
+    struct sim_app *app = arg;
+    enum wst_verdict verdict = WST_VERDICT_DEFAULT;
+
+    (void)client;
+    enter(app, SIM_CB_VERDICT);
+    if (cause->code == 0 || cause->cls == WST_CLASS_NONE)
+        sim_fail(app->w, "a verdict is asked of nothing");
+    if (!app->trying && !app->open)
+        sim_fail(app->w, "a verdict is asked outside of an attempt and a link");
+    sim_check_text(app->w, "a cause's text", cause->text);
+    app->asked = true;
+    if (app->verdict)
+        verdict = app->verdict(app, cause);
+    leave(app, SIM_CB_VERDICT);
+    return verdict;
+}
+
+static void on_log(enum wst_log_level level, const char *text, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)level;
+    enter(app, SIM_CB_LOG);
+    sim_check_text(app->w, "the log", text);
+    if (strpbrk(text, "\r\n"))
+        sim_fail(app->w, "a line end in the log");
+    app->in_cb--; /* No hook: it may run anywhere. */
+}
+
+/* ---- Providers, the store ------------------------------------------------------------------ */
+
+static void on_provide(struct sim_app *app, enum wst_step step, uint64_t request, const char *token)
+{
+    enter(app, SIM_CB_PROVIDE);
+    if (!app->trying)
+        sim_fail(app->w, "the application is asked outside of an attempt");
+    if (step == WST_STEP_TICKET)
+        app->tickets_asked++;
+    app->request = request;
+    app->request_step = step;
+    sim_trace(app->w, "the application is asked for a %s%s", wst_step_name(step),
+              token ? " (with a token)" : "");
+    leave(app, SIM_CB_PROVIDE);
+}
+
+static void on_token_cb(struct wst_client *client, uint64_t request, const char *token, void *arg)
+{
+    (void)client;
+    on_provide(arg, WST_STEP_TOKEN, request, token);
+}
+
+static void on_ticket_cb(struct wst_client *client, uint64_t request, const char *token, void *arg)
+{
+    (void)client;
+    on_provide(arg, WST_STEP_TICKET, request, token);
+}
+
+static void on_load(struct wst_client *client, uint64_t request, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_STORE);
+    app->load_request = request;
+    sim_trace(app->w, "store: load");
+    leave(app, SIM_CB_STORE);
+}
+
+static void on_save(struct wst_client *client, const struct wst_stored_token *t, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_STORE);
+    app->stored = true;
+    (void)snprintf(app->stored_token, sizeof app->stored_token, "%s", t->token);
+    (void)snprintf(app->stored_origin, sizeof app->stored_origin, "%s", t->origin);
+    app->stored_at = t->received_at;
+    app->stored_life_s = t->life_s;
+    sim_trace(app->w, "store: save %s, %" PRId64 " s", t->origin, t->life_s);
+    leave(app, SIM_CB_STORE);
+}
+
+static void on_clear(struct wst_client *client, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_STORE);
+    app->stored = false;
+    sim_trace(app->w, "store: clear");
+    leave(app, SIM_CB_STORE);
+}
+
+void sim_use_store(struct sim_app *app)
+{
+    app->config.store_load = on_load;
+    app->config.store_save = on_save;
+    app->config.store_clear = on_clear;
+    app->config.store_arg = app;
+}
+
+/* ---- What the world tells ------------------------------------------------------------------ */
+
+uint64_t sim_app_attempt(const struct sim_world *w)
+{
+    return w->app->attempt;
+}
+
+static void check_under_way(struct sim_app *app, const char *what)
+{
+    if (!app->trying)
+        sim_fail(app->w, "%s outside of an attempt", what);
+    if (app->closing && app->client && app->client->ended)
+        sim_fail(app->w, "%s after close", what);
+}
+
+void sim_app_http(struct sim_world *w, enum wst_step step)
+{
+    check_under_way(w->app, "a request");
+    if (step == WST_STEP_TICKET)
+        w->app->tickets_asked++;
+    if (w->app->tickets_asked > 4)
+        sim_fail(w, "%u tickets in one attempt", w->app->tickets_asked);
+}
+
+void sim_app_dial(struct sim_world *w)
+{
+    check_under_way(w->app, "a dial");
+}
+
+void sim_app_upgrade(struct sim_world *w, struct sim_ticket *ticket)
+{
+    (void)ticket;
+    check_under_way(w->app, "an upgrade");
+    if (++w->app->upgrades > 1)
+        sim_fail(w, "two upgrades in one attempt");
+    if (ticket && w->app->tickets_asked == 0)
+        sim_fail(w, "an upgrade with a ticket that this attempt did not ask for");
+}
+
+void sim_app_taken(struct sim_world *w, int opcode, const uint8_t *payload, size_t n)
+{
+    struct sim_app *app = w->app;
+    size_t id = 0;
+
+    if (opcode == 1 && n >= 10 && payload[0] == 'm')
+        id = strtoull((const char *)payload + 1, NULL, 10);
+    if (id == 0 || id > app->sent || app->fates[id] != ACCEPTED) {
+        sim_fail(w, "message %zu is on the wire, and does not wait to be sent", id);
+        return;
+    }
+    if (id <= app->last_taken)
+        sim_fail(w, "message %zu is on the wire after %zu", id, app->last_taken);
+    app->last_taken = id;
+    app->fates[id] = TAKEN;
+    app->outstanding--;
+    app->taken++;
+    sim_trace(w, "client: message %zu, %zu bytes", id, n);
+}
+
+/* ---- The public functions ------------------------------------------------------------------ */
+
+#define CALL(app, rc, call)                                                                        \
+    do {                                                                                           \
+        (app)->w->in_api++;                                                                        \
+        (rc) = (call);                                                                             \
+        (app)->w->in_api--;                                                                        \
+    } while (0)
+
+static int told(struct sim_app *app, const char *what, int rc)
+{
+    if (rc != 0)
+        sim_trace(app->w, "> %s: %s", what, wst_err_name(rc));
+    else
+        sim_trace(app->w, "> %s", what);
+    return rc;
+}
+
+int sim_start(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_start(app->client));
+    if (rc == 0)
+        app->starts++;
+    return told(app, "start", rc);
+}
+
+int sim_stop(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_stop(app->client));
+    return told(app, "stop", rc);
+}
+
+int sim_stop_with(struct sim_app *app, int code, const char *reason)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_stop_with(app->client, code, reason));
+    return told(app, "stop_with", rc);
+}
+
+int sim_wake(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_wake(app->client));
+    if (rc == 0)
+        app->woken_us = app->w->real_us;
+    return told(app, "wake", rc);
+}
+
+int sim_ping(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_ping(app->client));
+    return told(app, "ping", rc);
+}
+
+int sim_pause(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_pause(app->client));
+    if (rc == 0)
+        app->paused = true;
+    return told(app, "pause", rc);
+}
+
+int sim_resume(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_resume(app->client));
+    if (rc == 0)
+        app->paused = false;
+    return told(app, "resume", rc);
+}
+
+static void note_accepted(struct sim_app *app)
+{
+    size_t id = ++app->sent;
+
+    if (id + 1 > app->fates_room) {
+        app->fates_room = (id + 1) * 2;
+        app->fates = realloc(app->fates, app->fates_room);
+        if (!app->fates)
+            abort();
+    }
+    app->fates[id] = ACCEPTED;
+    app->outstanding++;
+}
+
+int sim_send(struct sim_app *app, size_t n)
+{
+    size_t len = n < 10 ? 10 : n;
+    char *text = malloc(len + 1);
+    int rc;
+
+    if (!text)
+        abort();
+    (void)snprintf(text, len + 1, "m%08zu ", app->sent + 1);
+    for (size_t i = 10; i < len; i += 26)
+        memcpy(text + i, pattern, len - i < 26 ? len - i : 26);
+    CALL(app, rc,
+         wst_client_send(app->client, WST_TEXT, text, len, (void *)(uintptr_t)(app->sent + 1)));
+    free(text);
+    if (rc == 0 && (app->state != WST_STATE_OPEN || app->closing))
+        sim_fail(app->w, "send accepts while it is not open");
+    if (rc == 0)
+        note_accepted(app);
+    return told(app, "send", rc);
+}
+
+static void on_post(struct wst_client *client, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_POST);
+    sim_trace(app->w, "posted");
+    leave(app, SIM_CB_POST);
+}
+
+int sim_post(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_post(app->client, on_post, app));
+    return told(app, "post", rc);
+}
+
+int sim_set_token(struct sim_app *app, uint64_t id, uint64_t life_ms)
+{
+    char text[64];
+    int rc;
+
+    sim_token_text(text, sizeof text, id);
+    CALL(app, rc, wst_client_set_token(app->client, text, life_ms));
+    return told(app, "set_token", rc);
+}
+
+int sim_forget_token(struct sim_app *app)
+{
+    int rc;
+
+    CALL(app, rc, wst_client_forget_token(app->client));
+    return told(app, "forget_token", rc);
+}
+
+/* A ticket that the application fetched by itself. */
+static uint64_t mint_ticket(struct sim_app *app)
+{
+    struct sim_server *s = &app->w->server;
+    struct sim_ticket *t;
+
+    s->tickets = realloc(s->tickets, (s->ticket_count + 1) * sizeof *s->tickets);
+    if (!s->tickets)
+        abort();
+    t = &s->tickets[s->ticket_count++];
+    *t = (struct sim_ticket){.id = s->ticket_count,
+                             .attempt = app->attempt,
+                             .asked_us = app->w->real_us,
+                             .until_us = app->w->real_us + 30000000,
+                             .life_ms = 30000};
+    return t->id;
+}
+
+int sim_provide(struct sim_app *app)
+{
+    uint64_t request = app->request;
+    char text[64];
+    int rc;
+
+    if (app->request_step == WST_STEP_TOKEN)
+        sim_token_text(text, sizeof text, sim_token_mint(app->w));
+    else
+        (void)snprintf(text, sizeof text, "tkt-" SIM_SECRET "&=+/%%-%" PRIu64, mint_ticket(app));
+    app->request = 0;
+    CALL(app, rc, wst_client_provide(app->client, request, text, 0));
+    return told(app, "provide", rc);
+}
+
+int sim_provide_failed(struct sim_app *app, int status, uint64_t retry_after_ms)
+{
+    uint64_t request = app->request;
+    int rc;
+
+    app->request = 0;
+    CALL(app, rc,
+         wst_client_provide_failed(app->client, request, status, retry_after_ms,
+                                   "the application could not"));
+    return told(app, "provide_failed", rc);
+}
+
+int sim_loaded(struct sim_app *app)
+{
+    struct wst_stored_token t = {app->stored_token, app->stored_origin, app->stored_at,
+                                 app->stored_life_s};
+    uint64_t request = app->load_request;
+    int rc;
+
+    app->load_request = 0;
+    CALL(app, rc, wst_client_token_loaded(app->client, request, app->stored ? &t : NULL));
+    return told(app, "token_loaded", rc);
+}
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+void sim_app_init(struct sim_app *app, struct sim_world *w)
+{
+    struct wst_config *c = &app->config;
+
+    memset(app, 0, sizeof *app);
+    app->w = w;
+    w->app = app;
+    wst_config_init(c);
+    c->url = "https://api.example.com";
+    c->jitter_percent = 0;
+    c->arg = app;
+    c->token_cb = on_token_cb;
+    c->ticket_cb = on_ticket_cb;
+    c->on_state = on_state;
+    c->on_attempt = on_attempt;
+    c->on_progress = on_progress;
+    c->on_attempt_failed = on_attempt_failed;
+    c->on_open = on_open;
+    c->on_message = on_message;
+    c->on_closed = on_closed;
+    c->on_unsent = on_unsent;
+    c->on_ended = on_ended;
+    c->on_pong = on_pong;
+    c->on_drained = on_drained;
+    c->on_verdict = on_verdict;
+    c->log_cb = on_log;
+    c->log_level = WST_LOG_DEBUG;
+}
+
+void sim_app_make(struct sim_app *app)
+{
+    struct wst_cause why = {0};
+
+    if (wst__client_new_on(&app->client, &app->w->ports, &app->config, &why) != 0)
+        sim_fail(app->w, "no client: %s", why.text);
+}
+
+static void check_stats(struct sim_app *app)
+{
+    struct wst_stats s = {.size = sizeof s};
+
+    if (wst_client_stats(app->client, &s) != 0) {
+        sim_fail(app->w, "no statistics");
+        return;
+    }
+    if (s.attempts != app->counts[SIM_CB_ATTEMPT] || s.opens != app->counts[SIM_CB_OPEN])
+        sim_fail(app->w, "the statistics count %" PRIu64 " attempts, %" PRIu64 " opens", s.attempts,
+                 s.opens);
+    if (s.messages_sent != app->taken || s.unsent_messages != app->unsent)
+        sim_fail(app->w,
+                 "the statistics count %" PRIu64 " sent, %" PRIu64 " unsent; it is %" PRIu64
+                 ", %" PRIu64,
+                 s.messages_sent, s.unsent_messages, app->taken, app->unsent);
+    if (s.messages_received < app->counts[SIM_CB_MESSAGE])
+        sim_fail(app->w, "the statistics count %" PRIu64 " received", s.messages_received);
+}
+
+static void on_gone(struct wst_client *client, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    if (app->w->in_api)
+        sim_fail(app->w, "the close callback inside a call of the API");
+    if (++app->close_cbs > 1)
+        sim_fail(app->w, "two close callbacks");
+    if (app->trying || app->open || app->must_end)
+        sim_fail(app->w, "the close callback while an attempt or a link is there");
+    if (app->ends != app->starts)
+        sim_fail(app->w, "%" PRIu64 " terminal events of %" PRIu64 " starts", app->ends,
+                 app->starts);
+    check_stats(app);
+    sim_trace(app->w, "gone");
+    app->gone = true;
+    app->client = NULL;
+}
+
+void sim_close(struct sim_app *app)
+{
+    if (!app->client)
+        return;
+    app->w->in_api++;
+    wst_client_close(app->client, on_gone, app);
+    app->w->in_api--;
+    app->closing = true;
+    sim_trace(app->w, "> close");
+}
+
+void sim_app_finish(struct sim_app *app)
+{
+    struct sim_world *w = app->w;
+
+    if (app->client && !app->closing)
+        sim_close(app);
+    sim_drain(w);
+    if (!*w->failure && !app->gone)
+        sim_fail(w, "the close callback never came");
+    if (!*w->failure && (w->https_live || w->streams_live || w->files_live || !w->net))
+        sim_fail(w, "something is left behind");
+    free(app->fates);
+    app->fates = NULL;
+}
+
+/* ---- Between events ------------------------------------------------------------------------ */
+
+static bool is_at_rest(enum wst_state state)
+{
+    return state == WST_STATE_IDLE || state == WST_STATE_FAILED;
+}
+
+/* Promise 4, and that what is not wanted is not there. */
+void sim_app_check(struct sim_app *app)
+{
+    struct sim_world *w = app->w;
+    enum wst_state state;
+
+    if (!app->client || app->closing || w->turns.next != &w->turns)
+        return;
+    state = wst_client_state(app->client);
+    if (state != app->state)
+        sim_fail(w, "the state is %s, and was not told", wst_state_name(state));
+    if (wst__driver_wants(app->client) && is_at_rest(state))
+        sim_fail(w, "the connection is wanted, and the client is %s", wst_state_name(state));
+    if (!wst__driver_wants(app->client) && !is_at_rest(state) && state != WST_STATE_CLOSING)
+        sim_fail(w, "no connection is wanted, and the client is %s", wst_state_name(state));
+    if (is_at_rest(state) != !sim_timer_armed(w) &&
+        !(state == WST_STATE_OPEN && app->config.ping_interval_ms == 0))
+        sim_fail(w, "the client is %s and its timer is %sarmed", wst_state_name(state),
+                 sim_timer_armed(w) ? "" : "not ");
+    if ((is_at_rest(state) || state == WST_STATE_BACKOFF) && (w->https_live || w->streams_live))
+        sim_fail(w, "the client is %s, and something is under way", wst_state_name(state));
+    if ((state == WST_STATE_OPEN || state == WST_STATE_CLOSING) &&
+        (w->streams_live != 1 || w->https_live))
+        sim_fail(w, "the client is %s with %zu connections, %zu requests", wst_state_name(state),
+                 w->streams_live, w->https_live);
+    if (app->open != (state == WST_STATE_OPEN || state == WST_STATE_CLOSING))
+        sim_fail(w, "the client is %s, and that was not told", wst_state_name(state));
+}
+
+void sim_app_run(struct sim_app *app, uint64_t ms)
+{
+    struct sim_world *w = app->w;
+    uint64_t slept = w->slept_us;
+    uint64_t until_us = w->real_us + ms * 1000;
+
+    while (!*w->failure && sim_step(w, until_us + (w->slept_us - slept)))
+        sim_app_check(app);
+    sim_run(w, w->real_us < until_us + (w->slept_us - slept)
+                   ? (until_us + (w->slept_us - slept) - w->real_us) / 1000
+                   : 0);
+}

@@ -1,0 +1,392 @@
+/*
+ * Memory: what a connection costs at rest and in the middle of things, what a hostile server can
+ * make it take, that nothing is taken per message, and that the failure of every single allocation
+ * is survived.  The allocator's door and wslay's are replaced by the linker (--wrap).
+ */
+#include "ws_fixture.h"
+
+#include "base/mem.h"
+#include "wire/pool.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The counted door ---------------------------------------------------------------------- */
+
+static size_t now, peak, calls;
+static size_t fail_at; /* The number of the call that fails, from 1; 0: none. */
+
+static bool fails(void)
+{
+    calls++;
+    return calls == fail_at;
+}
+
+static void *note(void *p)
+{
+    if (p)
+        now += malloc_usable_size(p);
+    peak = now > peak ? now : peak;
+    return p;
+}
+
+static void forget(void *p)
+{
+    if (p)
+        now -= malloc_usable_size(p);
+}
+
+void *__wrap_wst__malloc(size_t n);
+void *__wrap_wst__calloc(size_t n, size_t size);
+void *__wrap_wst__realloc(void *p, size_t n);
+void __wrap_wst__free(void *p);
+int __wrap_wslay_frame_context_init(wslay_frame_context_ptr *f,
+                                    const struct wslay_frame_callbacks *callbacks, void *arg);
+int __real_wslay_frame_context_init(wslay_frame_context_ptr *f,
+                                    const struct wslay_frame_callbacks *callbacks, void *arg);
+void __wrap_wslay_frame_context_free(wslay_frame_context_ptr f);
+void __real_wslay_frame_context_free(wslay_frame_context_ptr f);
+
+void *__wrap_wst__malloc(size_t n)
+{
+    return fails() ? NULL : note(malloc(n));
+}
+
+void *__wrap_wst__calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : note(calloc(n, size));
+}
+
+void *__wrap_wst__realloc(void *p, size_t n)
+{
+    if (fails())
+        return NULL;
+    forget(p);
+    return note(realloc(p, n));
+}
+
+void __wrap_wst__free(void *p)
+{
+    forget(p);
+    free(p);
+}
+
+int __wrap_wslay_frame_context_init(wslay_frame_context_ptr *f,
+                                    const struct wslay_frame_callbacks *callbacks, void *arg)
+{
+    int rc = fails() ? -1 : __real_wslay_frame_context_init(f, callbacks, arg);
+
+    if (rc == 0)
+        note(*f);
+    return rc;
+}
+
+void __wrap_wslay_frame_context_free(wslay_frame_context_ptr f)
+{
+    forget(f);
+    __real_wslay_frame_context_free(f);
+}
+
+static void start_counting(void)
+{
+    peak = now;
+    calls = 0;
+    fail_at = 0;
+}
+
+/* ---- At rest, and per message -------------------------------------------------------------- */
+
+static void feed_hex(struct fixture *fx, const char *description)
+{
+    size_t n;
+    uint8_t *input = bytes_from(description, &n);
+
+    (void)fixture_feed(fx, input, n);
+    free(input);
+}
+
+/* A connection at rest owns its struct and nothing else, also after having worked. */
+static void at_rest(void **state)
+{
+    struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
+    struct fixture fx;
+    size_t before;
+
+    (void)state;
+    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    before = now;
+    fixture_init_with(&fx, &config);
+    print_message("a connection at rest: %zu bytes\n", now - before);
+    assert_true(now - before <= 264);
+    feed_hex(&fx, "8101 61 0101 61 8900 8001 62 827e 0100 256*00");
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "hello", 5, NULL), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    start_counting();
+    fixture_fini(&fx);
+    assert_true(calls == 0);
+    /* What is left is the pool's, and stays with it. */
+    assert_true(now - before <= 24 << 10);
+    wst__ws_pool_free(config.pool);
+    assert_int_equal(now, 0);
+}
+
+static void nothing_is_allocated_per_message(void **state)
+{
+    static const char *const messages[] = {
+        "8105 'Hello'",         "8240 64*00",           "817e 0400 1024*61",
+        "827e 4000 16384*00",   "827e ff00 65280*00",   "817f 0000000000010000 65536*61",
+        "0103 'Hel' 8002 'lo'", "0101 61 8a00 8001 62", "8a05 'Hello'"};
+    struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
+
+    (void)state;
+    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        struct fixture fx;
+        size_t n;
+        uint8_t *input = bytes_from(messages[i], &n);
+
+        fixture_init_with(&fx, &config);
+        (void)fixture_feed(&fx, input, n);
+        start_counting();
+        for (int k = 0; k < 100; k++) {
+            (void)fixture_feed(&fx, input, n);
+            (void)fixture_feed(&fx, input, n / 2);
+            (void)fixture_feed(&fx, input + n / 2, n - n / 2);
+            assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, input, n, NULL), 0);
+            if (k == 0)
+                calls = 0; /* The first send takes its block into the pool. */
+            fixture_flush(&fx, SIZE_MAX);
+        }
+        assert_int_equal(calls, 0);
+        fixture_fini(&fx);
+        free(input);
+    }
+    wst__ws_pool_free(config.pool);
+    assert_int_equal(now, 0);
+}
+
+/* ---- Bombs --------------------------------------------------------------------------------- */
+
+struct bomb {
+    const char *name;
+    const char *once;   /* Fed first, */
+    const char *repeat; /* then this, */
+    int times;          /* so often; the output stays blocked. */
+    size_t budget;      /* Bytes that it may cost at its peak, */
+    size_t per_byte;    /* and so many more for each byte that has arrived. */
+};
+
+enum { PARSER = 4600, PING_FLOOD = 100000 };
+
+/* The ceiling for messages is 16 MiB in all of them. */
+static const struct bomb bombs[] = {
+    {"16 MiB announced, nothing sent", "827f 0000000001000000", "", 0, PARSER, 0},
+    {"16 MiB announced, one byte sent", "827f 0000000001000000 00", "", 0, PARSER + 4200, 0},
+    {"2^62 announced", "827f 4000000000000000", "", 0, PARSER + 4200, 0},
+    {"16 MiB announced in a fragment", "0201 00 007f 0000000000f00000", "", 0, PARSER + 4200, 0},
+    {"100,000 fragments of one byte", "0201 00", "000100", 100000, PARSER + 8192, 3},
+    {"100,000 empty fragments", "0200", "0000", 100000, PARSER, 0},
+    {"100,000 pings, output blocked", "8900", "897d 125*61", PING_FLOOD, PARSER + 1024, 0},
+    {"100,000 empty pings, output blocked", "8900", "8900", PING_FLOOD, PARSER + 1024, 0},
+    {"100,000 pongs", "", "8a7d 125*61", 100000, PARSER, 0},
+    {"100,000 empty messages", "", "8200", 100000, PARSER, 0},
+    {"1 MiB of a 16 MiB message", "827f 0000000001000000", "1024*00", 1024, PARSER + 65536, 2},
+};
+
+static void defuse(const struct bomb *b)
+{
+    struct wst__ws_config config = {.max_message_bytes = 16 << 20, .queue_low_water = SIZE_MAX};
+    struct fixture fx;
+    size_t n;
+    size_t arrived = 0;
+    size_t before;
+    uint8_t *input = bytes_from(b->once, &n);
+    size_t repeat_n;
+    uint8_t *repeat = bytes_from(b->repeat, &repeat_n);
+
+    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_init_with(&fx, &config);
+    before = now;
+    start_counting();
+    (void)fixture_feed(&fx, input, n);
+    arrived += n;
+    fixture_flush(&fx, 0);
+    for (int i = 0; i < b->times; i++) {
+        (void)fixture_feed(&fx, repeat, repeat_n);
+        arrived += repeat_n;
+        fixture_flush(&fx, 0);
+        trace_clear(&fx.events);
+    }
+    print_message("%-40s %9zu bytes at the peak (%zu arrived)\n", b->name, peak - before, arrived);
+    if (peak - before > b->budget + b->per_byte * arrived)
+        fail_msg("%s: %zu bytes, allowed %zu", b->name, peak - before,
+                 b->budget + b->per_byte * arrived);
+    fixture_fini(&fx);
+    wst__ws_pool_free(config.pool);
+    assert_int_equal(now, 0);
+    free(input);
+    free(repeat);
+}
+
+static void bombs_cost_their_budget(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof bombs / sizeof bombs[0]; i++)
+        defuse(&bombs[i]);
+}
+
+/* However much went through: what the pool keeps has a ceiling. */
+static void the_pool_has_a_ceiling(void **state)
+{
+    enum { CONNECTIONS = 30 };
+    struct wst__ws_config config = {
+        .max_message_bytes = 16 << 20, .max_queue_bytes = 64 << 20, .queue_low_water = SIZE_MAX};
+    static struct fixture fx[CONNECTIONS];
+    uint8_t *data = calloc(1, 3 << 20);
+
+    (void)state;
+    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        fixture_init_with(&fx[i], &config);
+        assert_int_equal(wst__ws_send(fx[i].ws, WST_BINARY, data, (i + 1) * 100000, NULL), 0);
+        feed_hex(&fx[i], "0201 00 02");
+    }
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        fixture_fini(&fx[i]);
+    print_message("the pool keeps %zu bytes\n", now);
+    assert_true(now <= (4 << 20) + (64 << 10) + 5 * PARSER + sizeof(struct wst__ws_pool));
+    wst__ws_pool_free(config.pool);
+    assert_int_equal(now, 0);
+    free(data);
+}
+
+/* ---- Every allocation fails once ----------------------------------------------------------- */
+
+/* A whole life; returns false as soon as something fails, which must be for want of memory. */
+static bool live(struct wst__ws **ws, const struct wst__ws_config *config,
+                 const struct wst__ws_cbs *cbs, void *arg)
+{
+    static const char *const inputs[] = {
+        "8105 'Hello'", "0103 'Hel'", "8903 'abc'",
+        "8002 'lo'",    "81",         "7e 0100",
+        "100*61",       "156*61",     "827f 0000000000030000 1000*00"};
+    struct wst_cause why;
+    struct iovec iov[3];
+    size_t used;
+    size_t room;
+    uint8_t *place;
+    int rc = wst__ws_new(ws, config, cbs, arg, &why);
+
+    if (rc != 0) {
+        assert_int_equal(rc, WST_ERR_NOMEM);
+        assert_int_equal(why.code, WST_ERR_NOMEM);
+        *ws = NULL;
+        return false;
+    }
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        size_t n;
+        uint8_t *input = bytes_from(inputs[i], &n);
+
+        rc = wst__ws_feed(*ws, input, n, &used, &why);
+        free(input);
+        if (rc != 0) {
+            assert_int_equal(rc, WST_ERR_NOMEM);
+            assert_int_equal(why.close_code, 1011);
+            /* It goes on to behave: nothing is read, nothing is accepted. */
+            assert_int_equal(wst__ws_feed(*ws, (const uint8_t *)"\x81", 1, &used, &why), 0);
+            assert_int_equal(wst__ws_send(*ws, WST_TEXT, "a", 1, NULL), WST_ERR_NOT_OPEN);
+            return false;
+        }
+    }
+    place = wst__ws_place(*ws, &room);
+    if (!place)
+        return false;
+    memset(place, 0, room);
+    rc = wst__ws_placed(*ws, room, &why);
+    for (int i = 0; i < 100 && rc == 0; i++) {
+        rc = wst__ws_send(*ws, WST_TEXT, "some text that fills the queue, so that it must grow", 52,
+                          NULL);
+        if (rc == 0)
+            rc = wst__ws_ping(*ws, "ping", 4);
+        if (i % 40 == 39 && wst__ws_output(*ws, iov, 3))
+            wst__ws_sent(*ws, 30);
+    }
+    if (rc == 0)
+        rc = wst__ws_close(*ws, 1000, "done", 4);
+    if (rc != 0)
+        assert_true(rc == WST_ERR_NOMEM || rc == WST_ERR_QUEUE_FULL);
+    return rc == 0;
+}
+
+static bool take_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
+{
+    (void)type;
+    (void)data;
+    (void)n;
+    ++*(int *)arg;
+    return true;
+}
+
+static void take_sent(void *arg, void *ref, size_t n)
+{
+    (void)arg;
+    (void)ref;
+    (void)n;
+}
+
+static void take_drained(void *arg)
+{
+    (void)arg;
+}
+
+static void zeros(void *arg, void *p, size_t n)
+{
+    (void)arg;
+    memset(p, 0, n);
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    static const struct wst__ws_cbs cbs = {
+        .message = take_message, .sent = take_sent, .drained = take_drained};
+    struct wst__ws_config config = {
+        .max_message_bytes = 1 << 20, .max_queue_bytes = 1 << 20, .random = zeros};
+    size_t all;
+
+    (void)state;
+    for (size_t k = 0;; k++) {
+        struct wst__ws *ws;
+        int messages = 0;
+        bool lived;
+
+        start_counting();
+        fail_at = k;
+        lived = live(&ws, &config, &cbs, &messages);
+        all = calls;
+        fail_at = 0;
+        wst__ws_free(ws, NULL, NULL);
+        assert_int_equal(now, 0);
+        if (k == 0)
+            assert_int_equal(messages, 3);
+        if (k > all)
+            break;
+        assert_true(k == 0 || !lived || messages == 3);
+    }
+    assert_true(all >= 8);
+    print_message("%zu allocations failed in turn\n", all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(at_rest),
+        cmocka_unit_test(nothing_is_allocated_per_message),
+        cmocka_unit_test(bombs_cost_their_budget),
+        cmocka_unit_test(the_pool_has_a_ceiling),
+        cmocka_unit_test(every_allocation_fails_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

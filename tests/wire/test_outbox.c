@@ -1,0 +1,644 @@
+/*
+ * The send queue: what leaves, in which order, however little the kernel takes at a time; what is
+ * refused; what is told.  Through wst__ws, whose output the fixture unmasks.
+ */
+#include "ws_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void send_text(struct fixture *fx, const char *text, const char *ref)
+{
+    assert_int_equal(wst__ws_send(fx->ws, WST_TEXT, text, strlen(text), (void *)(uintptr_t)ref), 0);
+}
+
+static void ping(struct fixture *fx, const char *payload)
+{
+    assert_int_equal(wst__ws_ping(fx->ws, payload, strlen(payload)), 0);
+}
+
+/* A ping of the server's: its pong is queued. */
+static void feed_ping(struct fixture *fx, const char *payload)
+{
+    uint8_t frame[2 + 125] = {0x89, (uint8_t)strlen(payload)};
+
+    memcpy(frame + 2, payload, strlen(payload));
+    assert_int_equal(fixture_feed(fx, frame, 2 + strlen(payload)), 0);
+}
+
+/* ---- Bytes --------------------------------------------------------------------------------- */
+
+static void key_of_the_rfc(void *arg, void *p, size_t n)
+{
+    static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
+
+    (void)arg;
+    for (size_t i = 0; i < n; i++)
+        ((uint8_t *)p)[i] = key[i % 4];
+}
+
+/* RFC 6455, 5.7: a single-frame masked text message. */
+static void the_example_of_the_rfc(void **state)
+{
+    static const uint8_t right[] = {0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d,
+                                    0x7f, 0x9f, 0x4d, 0x51, 0x58};
+    struct wst__ws_config config = {.max_queue_bytes = 100, .random = key_of_the_rfc};
+    static const struct wst__ws_cbs no_cbs;
+    struct wst__ws *ws;
+    struct iovec iov[3];
+
+    (void)state;
+    assert_int_equal(wst__ws_new(&ws, &config, &no_cbs, NULL, NULL), 0);
+    assert_int_equal(wst__ws_send(ws, WST_TEXT, "Hello", 5, NULL), 0);
+    assert_int_equal(wst__ws_output(ws, iov, 3), 1);
+    assert_int_equal(iov[0].iov_len, sizeof right);
+    assert_memory_equal(iov[0].iov_base, right, sizeof right);
+    wst__ws_free(ws, NULL, NULL);
+}
+
+static void headers_of_all_lengths(void **state)
+{
+    static const size_t sizes[] = {0, 1, 125, 126, 127, 65535, 65536, 65537};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t n = sizes[i];
+        size_t head = n < 126 ? 6 : n < 65536 ? 8 : 14;
+        uint8_t *payload = malloc(n + 1);
+        struct trace right = {0};
+        struct fixture fx;
+        struct iovec iov[3];
+        const uint8_t *p;
+
+        fixture_init(&fx, 0, 0);
+        memset(payload, 0x80, n + 1);
+        assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, payload, n, NULL), 0);
+        assert_int_equal(wst__ws_buffered(fx.ws), head + n);
+        assert_int_equal(wst__ws_output(fx.ws, iov, 3), 1);
+        p = iov[0].iov_base;
+        assert_int_equal(p[0], 0x82);
+        assert_int_equal(p[1], 0x80 | (n < 126 ? n : n < 65536 ? 126 : 127));
+        trace_payload(&right, "binary", payload, n);
+        fixture_flush(&fx, SIZE_MAX);
+        fixture_expect(&fx, "", right.text);
+        assert_int_equal(wst__ws_buffered(fx.ws), 0);
+        fixture_fini(&fx);
+        free(right.text);
+        free(payload);
+    }
+}
+
+/* A key is used once (RFC 6455, 5.3): among 1000 no two are equal but by chance. */
+static void every_frame_has_its_own_key(void **state)
+{
+    enum { FRAMES = 1000 };
+    uint32_t keys[FRAMES];
+    struct fixture fx;
+    struct iovec iov[3];
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    for (size_t i = 0; i < FRAMES; i++)
+        send_text(&fx, "", NULL);
+    assert_int_equal(wst__ws_output(fx.ws, iov, 3), 1);
+    assert_int_equal(iov[0].iov_len, FRAMES * 6);
+    for (size_t i = 0; i < FRAMES; i++) {
+        memcpy(&keys[i], (const uint8_t *)iov[0].iov_base + i * 6 + 2, 4);
+        for (size_t k = 0; k < i; k++)
+            assert_true(keys[i] != keys[k]);
+    }
+    fixture_fini(&fx);
+}
+
+/* ---- Order --------------------------------------------------------------------------------- */
+
+/* A ping goes out at the next frame boundary, wherever the kernel had stopped taking. */
+static void a_ping_goes_ahead_of_data_that_has_not_begun(void **state)
+{
+    static const char *const right[] = {
+        "ping(p) text(aaaa) text(bbbb) text(cccc)", "text(aaaa) ping(p) text(bbbb) text(cccc)",
+        "text(aaaa) text(bbbb) ping(p) text(cccc)", "text(aaaa) text(bbbb) text(cccc) ping(p)"};
+
+    (void)state;
+    for (size_t gone = 0; gone <= 30; gone++) {
+        for (size_t then = 1; then <= 37; then++) {
+            struct fixture fx;
+
+            fixture_init(&fx, 0, 0);
+            send_text(&fx, "aaaa", NULL);
+            send_text(&fx, "bbbb", NULL);
+            send_text(&fx, "cccc", NULL);
+            fixture_flush(&fx, gone);
+            ping(&fx, "p");
+            assert_false(wst__ws_ping_left(fx.ws));
+            for (int i = 0; i < 40 && wst__ws_buffered(fx.ws); i++)
+                fixture_flush(&fx, then);
+            assert_int_equal(wst__ws_buffered(fx.ws), 0);
+            assert_true(wst__ws_ping_left(fx.ws));
+            fixture_expect(&fx, "", right[(gone + 9) / 10]);
+            fixture_fini(&fx);
+        }
+    }
+}
+
+static void the_last_ping_counts(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    assert_true(wst__ws_ping_left(fx.ws));
+    ping(&fx, "1");
+    ping(&fx, "2");
+    fixture_flush(&fx, 7);
+    assert_false(wst__ws_ping_left(fx.ws));
+    fixture_flush(&fx, 6);
+    assert_false(wst__ws_ping_left(fx.ws));
+    fixture_flush(&fx, 1);
+    assert_true(wst__ws_ping_left(fx.ws));
+    fixture_expect(&fx, "", "ping(1) ping(2)");
+    fixture_fini(&fx);
+}
+
+static void pings_that_cannot_leave_are_bounded(void **state)
+{
+    struct fixture fx;
+    int accepted = 0;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    while (wst__ws_ping(fx.ws, "p", 1) == 0 && accepted < 1000)
+        accepted++;
+    assert_int_equal(accepted, 64);
+    assert_int_equal(wst__ws_ping(fx.ws, "p", 1), WST_ERR_QUEUE_FULL);
+    fixture_flush(&fx, SIZE_MAX);
+    ping(&fx, "again");
+    fixture_fini(&fx);
+}
+
+static void close_goes_behind_everything(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    for (size_t step = 1; step < 40; step++) {
+        fixture_init(&fx, 0, 0);
+        send_text(&fx, "one", "1");
+        send_text(&fx, "two", "2");
+        assert_int_equal(wst__ws_close(fx.ws, 1000, "bye", 3), 0);
+        feed_ping(&fx, "p");
+        assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "x", 1, NULL), WST_ERR_NOT_OPEN);
+        assert_int_equal(wst__ws_ping(fx.ws, "x", 1), WST_ERR_NOT_OPEN);
+        assert_int_equal(wst__ws_close(fx.ws, 1001, NULL, 0), WST_ERR_NOT_OPEN);
+        for (int i = 0; i < 60; i++) {
+            assert_int_equal(wst__ws_close_sent(fx.ws), i && wst__ws_buffered(fx.ws) == 0);
+            fixture_flush(&fx, step);
+        }
+        assert_true(wst__ws_close_sent(fx.ws));
+        fixture_expect(&fx, "sent(1 3) sent(2 3)", "pong(p) text(one) text(two) close(03e8627965)");
+        fixture_fini(&fx);
+    }
+}
+
+/* RFC 6455, 5.5.1: nothing follows a close frame, a pong neither. */
+static void nothing_follows_a_close(void **state)
+{
+    (void)state;
+    for (size_t gone = 0; gone <= 8; gone++) {
+        struct fixture fx;
+
+        fixture_init(&fx, 0, 0);
+        assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
+        fixture_flush(&fx, gone);
+        feed_ping(&fx, "late");
+        fixture_flush(&fx, SIZE_MAX);
+        fixture_expect(&fx, "", gone ? "close(03e8)" : "pong(late) close(03e8)");
+        fixture_fini(&fx);
+    }
+}
+
+/* ---- Pongs --------------------------------------------------------------------------------- */
+
+/* The output that nobody asked for does not count as blocked. */
+static void every_ping_is_answered_while_output_flows(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_flush(&fx, SIZE_MAX);
+    for (int round = 0; round < 3; round++) {
+        feed_ping(&fx, "a");
+        feed_ping(&fx, "b");
+        feed_ping(&fx, "c");
+        fixture_flush(&fx, SIZE_MAX);
+        fixture_expect(&fx, "", "pong(a) pong(b) pong(c)");
+    }
+    fixture_fini(&fx);
+}
+
+/* A whole input buffer of empty pings: 32,768 of them. */
+static void a_buffer_full_of_pings_is_answered(void **state)
+{
+    enum { PINGS = 32768 };
+    uint8_t *pings = malloc(PINGS * 2);
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    for (size_t i = 0; i < PINGS; i++) {
+        pings[2 * i] = 0x89;
+        pings[2 * i + 1] = 0;
+    }
+    assert_int_equal(fixture_feed(&fx, pings, PINGS * 2), 0);
+    assert_int_equal(wst__ws_buffered(fx.ws), PINGS * 6);
+    /* Without ever letting them out, it comes to an end. */
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(fixture_feed(&fx, pings, PINGS * 2), 0);
+    assert_true(wst__ws_buffered(fx.ws) <= 256 << 10);
+    fixture_fini(&fx);
+    free(pings);
+}
+
+/* |gone| bytes of the first pong have left when the output blocks. */
+static void only_the_newest_pong_is_kept_when_blocked(void **state)
+{
+    (void)state;
+    for (size_t gone = 0; gone < 8; gone++) {
+        for (int ask = 0; ask < 2; ask++) {
+            struct fixture fx;
+
+            fixture_init(&fx, 0, 0);
+            feed_ping(&fx, "aa");
+            feed_ping(&fx, "bb");
+            feed_ping(&fx, "cc");
+            fixture_flush(&fx, gone);
+            assert_int_equal(wst__ws_buffered(fx.ws), (gone ? 16 - gone : 8));
+            for (int i = 0; i < 100000; i++) {
+                feed_ping(&fx, i == 99999 ? "last" : "more");
+                if (ask)
+                    fixture_flush(&fx, 0);
+                assert_true(wst__ws_buffered(fx.ws) <= 18 + (gone ? 8 - gone : 0));
+            }
+            fixture_flush(&fx, SIZE_MAX);
+            fixture_expect(&fx, "", gone ? "pong(aa) pong(last)" : "pong(last)");
+            feed_ping(&fx, "x");
+            feed_ping(&fx, "y");
+            fixture_flush(&fx, SIZE_MAX);
+            fixture_expect(&fx, "", "pong(x) pong(y)");
+            fixture_fini(&fx);
+        }
+    }
+}
+
+/* As a driver does it that asks for output after every input, and takes nothing. */
+static void a_driver_that_only_asks(void **state)
+{
+    struct iovec iov[3];
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    for (int i = 0; i < 1000; i++) {
+        feed_ping(&fx, "a");
+        assert_int_equal(wst__ws_output(fx.ws, iov, 3), 1);
+    }
+    assert_true(wst__ws_buffered(fx.ws) <= 14);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "", "pong(a)");
+    fixture_fini(&fx);
+}
+
+static void own_pings_survive_a_blocked_output(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    feed_ping(&fx, "1");
+    ping(&fx, "own");
+    feed_ping(&fx, "2");
+    fixture_flush(&fx, 0);
+    feed_ping(&fx, "3");
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "", "ping(own) pong(3)");
+    fixture_fini(&fx);
+}
+
+/* What was handed out is taken as it was, whatever is queued before it is accounted for. */
+static void queued_between_output_and_sent(void **state)
+{
+    struct iovec iov[3];
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    feed_ping(&fx, "first");
+    send_text(&fx, "data", "d");
+    fixture_flush(&fx, 0);
+    assert_int_equal(wst__ws_output(fx.ws, iov, 3), 2);
+    feed_ping(&fx, "second, and longer");
+    send_text(&fx, "more", "m");
+    wst__ws_sent(fx.ws, 11);
+    fixture_expect(&fx, "", NULL);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "sent(d 4) sent(m 4)", "pong(second, and longer) text(data) text(more)");
+    fixture_fini(&fx);
+}
+
+/* ---- Refusals and reports ------------------------------------------------------------------ */
+
+static void a_full_queue_refuses(void **state)
+{
+    struct fixture fx;
+    char text[1000];
+    int accepted = 0;
+
+    (void)state;
+    memset(text, 'x', sizeof text);
+    fixture_init(&fx, 0, 10000);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, text, 1000, NULL), 0);
+    for (accepted = 1; wst__ws_send(fx.ws, WST_TEXT, text, 1000, NULL) == 0; accepted++)
+        assert_true(accepted < 10);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, text, 1000, NULL), WST_ERR_QUEUE_FULL);
+    assert_int_equal(accepted, 9);
+    assert_true(wst__ws_buffered(fx.ws) <= 10000);
+    fixture_flush(&fx, 1008);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, text, 1000, NULL), 0);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, text, 1000, NULL), WST_ERR_QUEUE_FULL);
+    /* The close frame fits all the same. */
+    assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    assert_true(wst__ws_close_sent(fx.ws));
+    fixture_fini(&fx);
+}
+
+/* Empty messages cost memory, too: the ceiling counts what the queue notes about each. */
+static void empty_messages_fill_the_queue(void **state)
+{
+    struct fixture fx;
+    int accepted = 0;
+
+    (void)state;
+    fixture_init(&fx, 0, 30000);
+    while (wst__ws_send(fx.ws, WST_BINARY, NULL, 0, NULL) == 0)
+        assert_true(++accepted <= 1000);
+    assert_int_equal(accepted, 1000);
+    fixture_fini(&fx);
+}
+
+static void what_can_never_fit_is_too_large(void **state)
+{
+    struct fixture fx;
+    uint8_t data[200] = {0};
+
+    (void)state;
+    fixture_init(&fx, 0, 200);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 200 - 24 - 8, NULL), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 200 - 24 - 7, NULL), WST_ERR_TOO_LARGE);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, SIZE_MAX, NULL), WST_ERR_TOO_LARGE);
+    fixture_fini(&fx);
+}
+
+static void bad_arguments_change_nothing(void **state)
+{
+    static const int bad_codes[] = {1, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65536, -1};
+    static const int good_codes[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009,
+                                     1010, 1011, 1012, 1013, 1014, 3000, 4999};
+    char reason[124];
+    struct fixture fx;
+
+    (void)state;
+    memset(reason, 'r', sizeof reason);
+    fixture_init(&fx, 0, 0);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "\xff", 1, NULL), WST_ERR_BAD_UTF8);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "a\xc3", 2, NULL), WST_ERR_BAD_UTF8);
+    assert_int_equal(wst__ws_send(fx.ws, (enum wst_message_type)0, "a", 1, NULL), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_send(fx.ws, (enum wst_message_type)9, "a", 1, NULL), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_ping(fx.ws, reason, 126), WST_ERR_INVALID);
+    for (size_t i = 0; i < sizeof bad_codes / sizeof bad_codes[0]; i++)
+        assert_int_equal(wst__ws_close(fx.ws, bad_codes[i], NULL, 0), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_close(fx.ws, 1000, reason, 124), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_close(fx.ws, 1000, "\xff", 1), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_close(fx.ws, 0, "x", 1), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_buffered(fx.ws), 0);
+    fixture_fini(&fx);
+    for (size_t i = 0; i < sizeof good_codes / sizeof good_codes[0]; i++) {
+        fixture_init(&fx, 0, 0);
+        assert_int_equal(wst__ws_close(fx.ws, good_codes[i], reason, 123), 0);
+        assert_int_equal(wst__ws_buffered(fx.ws), 6 + 125);
+        fixture_fini(&fx);
+    }
+    fixture_init(&fx, 0, 0);
+    assert_int_equal(wst__ws_close(fx.ws, 0, NULL, 0), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "", "close()");
+    fixture_fini(&fx);
+}
+
+static void drained_is_told_once_per_fall(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init_with(&fx, &(struct wst__ws_config){.queue_low_water = 20});
+    send_text(&fx, "0123456789", "a"); /* 16 bytes: not above. */
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "sent(a 10)", NULL);
+    send_text(&fx, "0123456789", "b");
+    send_text(&fx, "0123456789", "c"); /* 32: above. */
+    fixture_flush(&fx, 11);
+    fixture_expect(&fx, "", NULL);
+    fixture_flush(&fx, 1); /* 20: there. */
+    fixture_expect(&fx, "drained", NULL);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "sent(b 10) sent(c 10)", NULL);
+    fixture_fini(&fx);
+}
+
+static void note_unsent(void *arg, void *ref, size_t n)
+{
+    trace_add(arg, "unsent(%s %zu) ", (const char *)ref, n);
+}
+
+/* Promise 14: what was accepted and not wholly taken is told; the close frame is no message. */
+static void what_has_not_left_is_told(void **state)
+{
+    static const char *const right[] = {"unsent(a 2) unsent(b 3) ", "unsent(b 3) ", ""};
+
+    (void)state;
+    for (size_t gone = 0; gone <= 17 + 8; gone++) {
+        struct trace told = {0};
+        struct fixture fx;
+        struct wst__ws_counts c;
+        size_t whole = gone < 8 ? 0 : gone < 17 ? 1 : 2;
+
+        fixture_init(&fx, 0, 0);
+        trace_clear(&told);
+        send_text(&fx, "aa", "a");
+        send_text(&fx, "bbb", "b");
+        assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
+        fixture_flush(&fx, gone);
+        wst__ws_counts(fx.ws, &c);
+        assert_int_equal(c.sent, whole);
+        assert_int_equal(c.queued, 2 - whole);
+        assert_int_equal(c.bytes_sent + c.bytes_queued, 5);
+        wst__ws_free(fx.ws, note_unsent, &told);
+        fx.ws = NULL;
+        assert_string_equal(told.text, right[whole]);
+        fixture_fini(&fx);
+        free(told.text);
+    }
+}
+
+/* ---- From inside callbacks ----------------------------------------------------------------- */
+
+static void send_more(struct fixture *fx)
+{
+    if (wst__ws_buffered(fx->ws) < 100000) {
+        send_text(fx, "echo", "e");
+        ping(fx, "p");
+        fx->in_callback = NULL;
+    }
+}
+
+static void sending_from_callbacks(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    for (size_t step = 1; step < 40; step++) {
+        fixture_init(&fx, 0, 0);
+        fx.in_callback = send_more;
+        send_text(&fx, "one", "1");
+        for (int i = 0; i < 60; i++)
+            fixture_flush(&fx, step);
+        assert_int_equal(wst__ws_buffered(fx.ws), 0);
+        fixture_expect(&fx, "sent(1 3) sent(e 4)", "text(one) ping(p) text(echo)");
+        fixture_fini(&fx);
+    }
+}
+
+static void close_now(struct fixture *fx)
+{
+    assert_int_equal(wst__ws_close(fx->ws, 1001, NULL, 0), 0);
+    fx->in_callback = NULL;
+}
+
+static void closing_from_callbacks(void **state)
+{
+    static const uint8_t two[] = {0x81, 1, 'a', 0x81, 1, 'b', 0x88, 2, 3, 0xe8};
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    fx.in_callback = close_now;
+    assert_int_equal(fixture_feed(&fx, two, sizeof two), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "text(a) text(b) closed(1000)", "close(03e9)");
+    fixture_fini(&fx);
+    fixture_init(&fx, 0, 0);
+    fx.in_callback = close_now;
+    send_text(&fx, "x", "x");
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "sent(x 1)", "text(x) close(03e9)");
+    fixture_fini(&fx);
+}
+
+/* ---- At random ----------------------------------------------------------------------------- */
+
+/*
+ * Thousands of random calls: messages leave in order and are told in order, pings leave in order,
+ * nothing is lost; the queue grows, moves and shrinks on the way.
+ */
+static void random_calls(void **state)
+{
+    enum { ROUNDS = 300, CALLS = 400 };
+
+    (void)state;
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        uint64_t seed = round * 7919;
+        struct trace messages = {0};
+        struct trace told = {0};
+        struct fixture fx;
+        unsigned pings = 0;
+        unsigned number = 0;
+        char *text = malloc(9000);
+
+        fixture_init(&fx, 0, 0);
+        trace_clear(&messages);
+        trace_clear(&told);
+        for (int call = 0; call < CALLS; call++) {
+            size_t n = draw(&seed) % 100;
+
+            n = n < 90 ? n : draw(&seed) % 9000;
+            switch (draw(&seed) % 4) {
+            case 0:
+            case 1:
+                memset(text, 'a' + (int)(number++ % 26), n);
+                assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, text, n, (void *)(uintptr_t) "m"),
+                                 0);
+                trace_payload(&messages, "text", (uint8_t *)text, n);
+                trace_add(&told, "%ssent(m %zu)", told.len ? " " : "", n);
+                break;
+            case 2:
+                if (draw(&seed) % 4 == 0 && wst__ws_ping(fx.ws, "p", 1) == 0)
+                    pings++;
+                break;
+            default:
+                fixture_flush(&fx, draw(&seed) % 3 ? draw(&seed) % 300 : 20000);
+            }
+        }
+        while (wst__ws_buffered(fx.ws))
+            fixture_flush(&fx, 1 + draw(&seed) % 5000);
+        assert_string_equal(fx.events.text, told.text);
+        for (char *at; (at = strstr(fx.output.text, "ping(p)")); pings--) {
+            size_t skip = at[7] ? 8 : 7;
+
+            memmove(at, at + skip, strlen(at + skip) + 1);
+        }
+        assert_int_equal(pings, 0);
+        if (fx.output.text[0] && fx.output.text[strlen(fx.output.text) - 1] == ' ')
+            fx.output.text[strlen(fx.output.text) - 1] = '\0';
+        assert_string_equal(fx.output.text, messages.text);
+        fixture_fini(&fx);
+        free(messages.text);
+        free(told.text);
+        free(text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_example_of_the_rfc),
+        cmocka_unit_test(headers_of_all_lengths),
+        cmocka_unit_test(every_frame_has_its_own_key),
+        cmocka_unit_test(a_ping_goes_ahead_of_data_that_has_not_begun),
+        cmocka_unit_test(the_last_ping_counts),
+        cmocka_unit_test(pings_that_cannot_leave_are_bounded),
+        cmocka_unit_test(close_goes_behind_everything),
+        cmocka_unit_test(nothing_follows_a_close),
+        cmocka_unit_test(every_ping_is_answered_while_output_flows),
+        cmocka_unit_test(a_buffer_full_of_pings_is_answered),
+        cmocka_unit_test(only_the_newest_pong_is_kept_when_blocked),
+        cmocka_unit_test(a_driver_that_only_asks),
+        cmocka_unit_test(own_pings_survive_a_blocked_output),
+        cmocka_unit_test(queued_between_output_and_sent),
+        cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(empty_messages_fill_the_queue),
+        cmocka_unit_test(what_can_never_fit_is_too_large),
+        cmocka_unit_test(bad_arguments_change_nothing),
+        cmocka_unit_test(drained_is_told_once_per_fall),
+        cmocka_unit_test(what_has_not_left_is_told),
+        cmocka_unit_test(sending_from_callbacks),
+        cmocka_unit_test(closing_from_callbacks),
+        cmocka_unit_test(random_calls),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
