@@ -174,13 +174,14 @@ def full():
             filler.close()
 
 
-def test_a_dial_that_is_given_up_leaves_nothing_behind(backend, full):
+def test_dials_that_are_given_up_leave_nothing_behind(backend, full):
     """
-    The ticket fails while the dial is under way.  libcurl 7.88 closes such a socket without a word:
-    what watched it was never given back, and the program did not end.
+    The first is given up because the ticket fails, the next because it takes too long.  libcurl
+    7.88 closes such a socket without a word: what watched it was never given back, and the program
+    did not end.
     """
-    backend.faults(ticket={"status": 400})
-    with Cli("connect", "--json", "--give-up", "always", "--ws-url", f"ws://127.0.0.1:{full}/ws",
-             backend.url) as cli:
-        assert cli.wait() == 2
-        assert [c["step"] for c in failures(cli)] == ["ticket"]
+    backend.faults(ticket={"status": 500, "count": 1})
+    with Cli("connect", "--json", *FAST, "--max-attempts", "3", "--step-timeout", "300ms",
+             "--ws-url", f"ws://127.0.0.1:{full}/ws", backend.url) as cli:
+        assert cli.wait() == 3
+        assert [c["code"] for c in failures(cli)] == ["HTTP_STATUS", "TIMEOUT", "TIMEOUT"]
