@@ -36,7 +36,7 @@ struct wst__http {
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
     size_t header_bytes, max_header_bytes;
-    bool headers_done; /* The empty line behind them has come. */
+    bool headers_done;     /* The empty line behind them has come. */
     const char *too_large; /* The name of the limit that was passed. */
     struct wst__http_answer answer;
     char error_text[CURL_ERROR_SIZE];
