@@ -37,11 +37,14 @@ struct sock {
     struct wst__io *io;
     struct wst__multi *multi; /* Not to be used once it is closing. */
     int fd;
-    bool ours;   /* We opened it; else it is libcurl's own, a resolver's wake-up. */
-    int wanted;  /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
-    int errors;  /* In a row. */
-    ino_t inode; /* Of the socket, as long as it is open. */
+    bool ours;  /* We opened it; else it is libcurl's own, a resolver's wake-up. */
+    int wanted; /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
+    int errors; /* In a row. */
     uv_poll_t poll;
+    ino_t inode;    /* Which socket it was: the descriptor may be another's when it is closed. */
+    bool announced; /* libcurl has asked for it to be watched. */
+    bool suspected; /* In the list of suspects. */
+    struct sock *next;
 };
 
 struct wst__multi {
@@ -51,12 +54,12 @@ struct wst__multi {
     size_t refs;
     size_t running; /* Transfers in it. */
     bool settling;
-    bool suspicious; /* libcurl may have closed one of our sockets without telling. */
     CURLM *curl;
     CURLSH *share;
     uv_timer_t timer;
     struct sock **socks; /* By descriptor. */
     size_t sock_count;
+    struct sock *suspects;     /* They may have been closed silently. */
     int keep_fd;               /* Not to be closed, but handed over; -1: none. */
     struct wst__transfer told; /* Head of the ring of those whose request has left. */
 };
@@ -85,34 +88,6 @@ static bool make_slot(struct wst__multi *m, int fd)
     return true;
 }
 
-static ino_t inode_of(int fd)
-{
-    struct stat st;
-
-    return fstat(fd, &st) == 0 ? st.st_ino : 0;
-}
-
-static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
-{
-    struct sock *s = make_slot(m, fd) ? wst__calloc(1, sizeof *s) : NULL;
-
-    if (!s)
-        return NULL;
-    if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
-        wst__free(s);
-        return NULL;
-    }
-    s->poll.data = s;
-    s->io = m->io;
-    s->multi = m;
-    s->fd = fd;
-    s->ours = ours;
-    s->inode = inode_of(fd);
-    m->socks[fd] = s;
-    wst__io_hold(m->io);
-    return s;
-}
-
 static void sock_closed(uv_handle_t *handle)
 {
     struct sock *s = handle->data;
@@ -122,55 +97,111 @@ static void sock_closed(uv_handle_t *handle)
     wst__io_release(io);
 }
 
+static void clear(struct wst__multi *m, struct sock *s)
+{
+    struct sock **at = &m->suspects;
+
+    if (!s->suspected)
+        return;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    s->suspected = false;
+}
+
+static void suspect(struct wst__multi *m, struct sock *s)
+{
+    if (s->suspected)
+        return;
+    s->suspected = true;
+    s->next = m->suspects;
+    m->suspects = s;
+}
+
 /* Lets go of the descriptor, which may be closed or polled by others from now on. */
 static void drop_sock(struct wst__multi *m, struct sock *s)
 {
+    clear(m, s);
     m->socks[s->fd] = NULL;
     (void)uv_poll_stop(&s->poll);
     uv_close((uv_handle_t *)&s->poll, sock_closed);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events);
+static bool is_open(const struct sock *s)
+{
+    struct stat st;
+
+    return fstat(s->fd, &st) == 0 && st.st_ino == s->inode;
+}
 
 /*
- * libcurl 7.88 closes a socket whose connection failed without calling on_close_socket().  Its
- * number may be anybody's soon, and then a handle that is still ours would take that from the
- * loop's epoll when it is closed.  So they are looked for as soon as libcurl has returned.
+ * libcurl 7.88 closes a socket that was never connected (the dial was canceled, or another address
+ * of the host was faster) without calling on_close_socket().  It happens inside of libcurl, to a
+ * socket that it has just opened or no longer wants watched: those are looked at when it returns,
+ * before anybody else can get the same descriptor.
  */
 static void drop_closed(struct wst__multi *m)
 {
-    m->suspicious = false;
-    for (size_t fd = 0; fd < m->sock_count; fd++) {
-        struct sock *s = m->socks[fd];
+    struct sock *next;
 
-        if (s && s->ours && s->inode != inode_of(s->fd))
+    for (struct sock *s = m->suspects; s; s = next) {
+        next = s->next;
+        if (!is_open(s))
             drop_sock(m, s);
+        else if (s->announced)
+            clear(m, s);
     }
 }
+
+static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
+{
+    struct sock *s = make_slot(m, fd) ? wst__calloc(1, sizeof *s) : NULL;
+    struct stat st;
+
+    if (!s)
+        return NULL;
+    if (fstat(fd, &st) == 0)
+        s->inode = st.st_ino;
+    if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
+        wst__free(s);
+        return NULL;
+    }
+    s->poll.data = s;
+    s->io = m->io;
+    s->multi = m;
+    s->fd = fd;
+    s->ours = ours;
+    m->socks[fd] = s;
+    wst__io_hold(m->io);
+    return s;
+}
+
+static void watch(struct sock *s, int wanted);
 
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     struct wst__multi *m = arg;
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
-    struct sock *before = find_sock(m, fd);
+    struct sock *old = find_sock(m, fd);
+    int wanted = 0;
     struct sock *s;
-    int wanted = before ? before->wanted : 0;
 
     (void)purpose;
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (before) /* Closed without telling, inside this very call of libcurl. */
-        drop_sock(m, before);
+    /* The one of the last address was closed silently, and libcurl takes this one for the same. */
+    if (old) {
+        wanted = old->wanted;
+        drop_sock(m, old);
+    }
     s = new_sock(m, fd, true);
     if (!s) {
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
-    m->suspicious = true;
-    /* libcurl knows sockets by their number: what it already asked for it does not ask again. */
-    s->wanted = wanted;
+    suspect(m, s);
     if (wanted)
-        (void)uv_poll_start(&s->poll, wanted, on_poll);
+        watch(s, wanted);
     return fd;
 }
 
@@ -213,6 +244,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     settle(m);
 }
 
+static void watch(struct sock *s, int wanted)
+{
+    s->announced = true;
+    s->wanted = wanted;
+    (void)uv_poll_start(&s->poll, wanted, on_poll);
+}
+
 /* libcurl wants |fd| watched, in another way than before. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
@@ -225,9 +263,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
         if (s && !s->ours) {
             drop_sock(m, s); /* libcurl closes it without telling. */
         } else if (s) {
-            m->suspicious = true;
             s->wanted = 0;
             (void)uv_poll_stop(&s->poll);
+            suspect(m, s);
         }
         return 0;
     }
@@ -235,8 +273,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
         s = new_sock(m, fd, false);
     if (!s)
         return 0; /* No memory: the transfer stalls, and its deadline ends it. */
-    s->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    (void)uv_poll_start(&s->poll, s->wanted, on_poll);
+    watch(s, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
     return 0;
 }
 
@@ -335,8 +372,7 @@ static void settle(struct wst__multi *m)
     int left;
 
     m->settling = true;
-    if (m->suspicious)
-        drop_closed(m);
+    drop_closed(m);
     tell_sent(m);
     while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
         struct wst__transfer *t;
