@@ -201,7 +201,7 @@ def valgrind_e2e(place, log):
             "--errors-for-leak-kinds=all", "--error-exitcode=97", "--child-silent-after-fork=yes",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
-    cases += pytest(place, where, log, "valgrind-e2e", timeout=1200,
+    cases += pytest(place, where, log, "valgrind-e2e", ["--timeout=300"], timeout=1200,
                     env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")
 
