@@ -111,6 +111,9 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None):
         return [Case(name, FAILED, "there are no end-to-end tests")]
     command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
                "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
+               # Most of their time they wait.  Tests that cannot stand beside each other carry
+               # the mark xdist_group.
+               "-n", "4", "--dist", "loadgroup",
                *(["-m", "quick"] if place.quick else []), *options, *dirs]
     problem = proc.run(command, log, timeout, cwd=TOP,
                        env={**place.env, "WST_BUILD": where, **(env or {})})
