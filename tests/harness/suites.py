@@ -57,7 +57,7 @@ class Place:
         """
         where = os.path.join(self.top, name)
         if name in self.built:
-            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "see above")]
+            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "it did not build")]
         meson = ["meson", "setup", where, TOP, "-Dwerror=true", *options]
         if os.path.exists(os.path.join(where, "build.ninja")):
             meson.insert(2, "--reconfigure")
@@ -116,7 +116,8 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None):
                "-n", "4", "--dist", "loadgroup",
                *(["-m", "quick"] if place.quick else []), *options, *dirs]
     problem = proc.run(command, log, timeout, cwd=TOP,
-                       env={**place.env, "WST_BUILD": where, **(env or {})})
+                       env={**place.env, "WST_BUILD": where, "PYTHONHASHSEED": "0",
+                            **(env or {})})
     if not os.path.exists(junit):
         return lacking + [Case(name, FAILED, f"{problem}\n{tail(log)}")]
     cases = lacking + from_junit(junit)
