@@ -434,6 +434,11 @@ void wst__steps_cancel(struct wst_client *cl)
     cl->provider_request = 0;
     drop_provided(cl);
     wst__driver_purge(cl, WST__EV_TOKEN_OK, WST__EV_TICKET_FAILED);
+    if (!wst__secret_empty(&cl->ticket)) { /* It came, and the core was never told. */
+        wst__secret_drop(&cl->ticket);
+        wst__url_fini(&cl->one_time_url);
+        cl->stats.tickets_dropped++;
+    }
     wst__token_cancel_load(&cl->token);
 }
 

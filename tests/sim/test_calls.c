@@ -914,6 +914,34 @@ static void token_is_forgotten_during_its_fetch(void **state)
     tale_end(t);
 }
 
+static void forget_at(struct sim_world *w, void *obj, uint64_t n)
+{
+    (void)obj;
+    (void)n;
+    (void)sim_forget_token(w->app);
+}
+
+/* The same, and the answer comes before the client's turn does. */
+static void token_is_forgotten_as_it_arrives(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    sim_after(&t->w, 20, forget_at, NULL, 0);
+    tale_start(t);
+    tale_run(t, 30);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] idle -> token\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] > forget_token\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] POST /api/v1/auth/token\n"
+                   "[    30] dial: ready\n");
+    tale_end(t);
+}
+
 /* The same, and the answer is there already, in the same turn. */
 static void token_is_forgotten_as_it_is_provided(void **state)
 {
@@ -1099,6 +1127,7 @@ int main(void)
         cmocka_unit_test(token_is_set_during_its_fetch),
         cmocka_unit_test(token_is_set_later),
         cmocka_unit_test(token_is_forgotten_during_its_fetch),
+        cmocka_unit_test(token_is_forgotten_as_it_arrives),
         cmocka_unit_test(token_is_forgotten_as_it_is_provided),
         cmocka_unit_test(token_is_forgotten_while_open),
         cmocka_unit_test(newer_token_survives),
