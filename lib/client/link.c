@@ -335,14 +335,18 @@ static void on_writable(void *arg)
     link->cbs.wants_flush(link->arg);
 }
 
+/* What the server had said of the upgrade tells more than how the connection ended. */
 static void on_ended(void *arg, const struct wst_cause *why)
 {
     struct wst__link *link = arg;
-    struct wst_cause cause = *why;
+    struct wst_cause said = {0};
 
-    if (link->phase == UPGRADING && why->code == WST_ERR_EOF)
-        (void)wst__upgrade_eof(&link->up, &cause);
-    finish(link, &cause);
+    if (link->phase == UPGRADING) {
+        (void)wst__upgrade_eof(&link->up, &said);
+        if (said.http_status != 0 || why->code == WST_ERR_EOF)
+            why = &said;
+    }
+    finish(link, why);
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */

@@ -244,13 +244,13 @@ static int on_request(void *arg, char *ip, char *local_ip, int port, int local_p
     (void)local_ip;
     (void)port;
     (void)local_port;
-    if (!t->sent_told) {
-        t->sent_told = true;
+    if (!t->sent_told && t->sent) {
         t->sent_prev = head->sent_prev;
         t->sent_next = head;
         head->sent_prev->sent_next = t;
         head->sent_prev = t;
     }
+    t->sent_told = true;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -337,10 +337,8 @@ int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
     failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, m);
     failed |= curl_easy_setopt(easy, CURLOPT_SHARE, m->share);
-    if (t->sent) {
-        failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
-        failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
-    }
+    failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     return failed ? WST_ERR_NOMEM : 0;
 }
 

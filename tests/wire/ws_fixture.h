@@ -2,6 +2,8 @@
 #ifndef TESTS_WIRE_WS_FIXTURE_H
 #define TESTS_WIRE_WS_FIXTURE_H
 
+#include "ws_trace.h"
+
 #include "wire/message.h"
 
 #include <stdarg.h>
@@ -12,16 +14,6 @@
 #include <setjmp.h>
 
 #include <cmocka.h>
-
-/* Text that grows. */
-struct trace {
-    char *text;
-    size_t len, cap;
-};
-void trace_add(struct trace *t, const char *fmt, ...) WST__PRINTF(2, 3);
-/* "name(payload)": printable as it is, else in hex; long payloads by length and hash. */
-void trace_payload(struct trace *t, const char *name, const uint8_t *p, size_t n);
-void trace_clear(struct trace *t);
 
 struct fixture {
     struct wst__ws *ws;
@@ -56,8 +48,5 @@ void fixture_expect(struct fixture *fx, const char *events, const char *output);
  * The caller frees them.
  */
 uint8_t *bytes_from(const char *description, size_t *n);
-
-/* A small generator, so that a seed is all one needs to see a failure again. */
-uint64_t draw(uint64_t *seed);
 
 #endif
