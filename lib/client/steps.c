@@ -417,6 +417,7 @@ void wst__steps_get_ticket(struct wst_client *cl)
 
     read_clock(cl, &t);
     cl->step_us = t.now_us;
+    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
     if (c->ticket_step == WST_STEP_MODE_CALLBACK) {
         wst__driver_push(cl, &sent);

@@ -883,6 +883,37 @@ static void token_is_set_later(void **state)
     }
 }
 
+/* Set between two tickets of one attempt, and refused: it is this one that is dropped. */
+static void token_is_set_between_two_tickets(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->w.server.ticket_life_s = 1;
+    t->dials[0].ready_ms = 1000; /* The first ticket is too old then. */
+    tale_start(t);
+    tale_run(t, 500);
+    (void)sim_set_token(&t->app, 77, 0); /* No good. */
+    tale_skip(t);
+    tale_run(t, 700);
+    tale_expect(t, "[  1000] dial: ready\n"
+                   "[  1000] connecting -> ticket\n"
+                   "[  1000] GET /api/v1/ws-ticket (unknown token)\n"
+                   "[  1020] ticket: 401\n"
+                   "[  1020] ticket -> token\n"
+                   "[  1020] POST /api/v1/auth/token\n"
+                   "[  1040] token: 200 token 2\n"
+                   "[  1040] token -> ticket\n"
+                   "[  1040] GET /api/v1/ws-ticket (token 2)\n"
+                   "[  1060] ticket: 200 ticket 2\n"
+                   "[  1060] ticket -> connecting\n"
+                   "[  1060] upgrade /ws (ticket 2)\n"
+                   "[  1070] server: 101\n"
+                   "[  1080] connecting -> open\n"
+                   "[  1080] open\n");
+    tale_end(t);
+}
+
 /* A log-out while a token is fetched: that token is not used. */
 static void token_is_forgotten_during_its_fetch(void **state)
 {
@@ -1126,6 +1157,7 @@ int main(void)
         cmocka_unit_test(token_is_set_before_start),
         cmocka_unit_test(token_is_set_during_its_fetch),
         cmocka_unit_test(token_is_set_later),
+        cmocka_unit_test(token_is_set_between_two_tickets),
         cmocka_unit_test(token_is_forgotten_during_its_fetch),
         cmocka_unit_test(token_is_forgotten_as_it_arrives),
         cmocka_unit_test(token_is_forgotten_as_it_is_provided),
