@@ -220,6 +220,61 @@ static void start_and_close_in_one_turn(void **state)
     tale_end(t);
 }
 
+static void start_and_close_now(struct tale *t)
+{
+    (void)sim_start(&t->app);
+    sim_close(&t->app);
+}
+
+/* Nothing is begun any more once close was called. */
+static void start_and_close_inside_ended(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    tale_when(t, SIM_CB_ENDED, 1, start_and_close_now);
+    tale_start(t);
+    tale_run(t, 10);
+    tale_skip(t);
+    (void)sim_stop(&t->app);
+    tale_run(t, 10);
+    tale_expect(t, "[    10] > stop\n"
+                   "[    10] token: cancelled\n"
+                   "[    10] dial: dropped\n"
+                   "[    10] token -> idle\n"
+                   "[    10] failed: CANCELED (none)\n"
+                   "[    10] ended: idle, CANCELED\n"
+                   "[    10] > start\n"
+                   "[    10] > close\n"
+                   "[    10] ended: idle, CANCELED\n"
+                   "[    10] gone\n");
+    tale_end(t);
+}
+
+static void flip(struct sim_app *app, enum sim_cb cb)
+{
+    if (cb == SIM_CB_ATTEMPT)
+        (void)sim_stop(app);
+    else if (cb == SIM_CB_ENDED && app->ends < 50)
+        (void)sim_start(app);
+}
+
+/* Starts and stops go ahead of every answer: those that they overtake must not pile up. */
+static void start_and_stop_again_and_again(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    for (size_t i = 0; i < TALE_MAX_PLANS; i++)
+        t->dials[i].refuse = t->tokens[i].refuse = WST_ERR_NOMEM;
+    t->app.hook = flip;
+    tale_start(t);
+    tale_run(t, 100);
+    assert_int_equal(t->app.ends, 50);
+    assert_int_equal(t->app.state, WST_STATE_IDLE);
+    tale_end(t);
+}
+
 /* ---- Inside every callback ----------------------------------------------------------------- */
 
 static void close_now(struct tale *t)
@@ -1132,6 +1187,8 @@ int main(void)
         cmocka_unit_test(stop_start_stop_during_closing),
         cmocka_unit_test(start_and_stop_in_one_turn),
         cmocka_unit_test(start_and_close_in_one_turn),
+        cmocka_unit_test(start_and_close_inside_ended),
+        cmocka_unit_test(start_and_stop_again_and_again),
         cmocka_unit_test(close_inside_every_callback),
         cmocka_unit_test(stop_inside_every_callback),
         cmocka_unit_test(restart_inside_every_callback),
