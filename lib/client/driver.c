@@ -701,6 +701,8 @@ void wst__driver_on_timer(void *arg)
     struct wst__event ev = {.type = WST__EV_TIMEOUT};
 
     cl->armed_ms = WST__NEVER;
+    if (cl->closing)
+        return; /* The turn that was asked for ends it; armed again, it would be due at once. */
     wst__driver_push(cl, &ev);
     wst__driver_pump(cl);
 }

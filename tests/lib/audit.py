@@ -23,7 +23,7 @@ class Monitor:
 
     def __enter__(self):
         self.proc = subprocess.Popen(
-            ["redis-cli", "-h", "127.0.0.1", "-p", str(self.redis.port), "monitor"],
+            [*self.redis.wrapper, "redis-cli", "-h", "127.0.0.1", "-p", str(self.redis.port), "monitor"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read)
         self.thread.start()
