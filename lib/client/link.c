@@ -226,7 +226,11 @@ static void random_bytes(void *arg, void *p, size_t n)
 
 static int begin_messages(struct wst__link *link, struct wst_cause *why)
 {
-    static const struct wst__ws_cbs cbs = {on_message, on_pong, on_closed, on_sent, on_drained};
+    static const struct wst__ws_cbs cbs = {.message = on_message,
+                                           .pong = on_pong,
+                                           .closed = on_closed,
+                                           .sent = on_sent,
+                                           .drained = on_drained};
     struct wst__ws_config config = {
         .pool = link->config.ports->ws_pool,
         .max_message_bytes = link->config.max_message_bytes,

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/x509_vfy.h>
+#include <stdio.h>
 #include <string.h>
 
 static int os_errno(CURL *easy)
@@ -78,12 +79,29 @@ static void not_connected(struct wst_cause *why, CURL *easy,
                          about->host, about->port, reason);
 }
 
+/* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version, errno 0". */
+static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about)
+{
+    const char *text = about->error_text;
+    const char *last = strstr(text, "::");
+    char own[128];
+
+    if (strstr(text, "SSL_ERROR_SYSCALL") || strstr(text, "Connection reset"))
+        text = "the connection ended in it";
+    else if (last)
+        text = last + 2;
+    (void)snprintf(own, sizeof own, "%.*s", (int)strcspn(text, ","), text);
+    (void)wst__tls_text_cause(why, about->step, about->host, own);
+}
+
 static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
 {
     int error = os_errno(easy);
     char text[WST__ERRNO_TEXT];
 
-    if (error == 0 || error == ECONNRESET || error == EPIPE)
+    if (strstr(about->error_text, "SSL routines"))
+        tls_failed(why, about); /* An alert: with TLS 1.3, often after the handshake. */
+    else if (error == 0 || error == ECONNRESET || error == EPIPE)
         (void)wst__cause(why, WST_ERR_RESET, about->step, "%s:%u reset the connection", about->host,
                          about->port);
     else
@@ -91,26 +109,14 @@ static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer
                          about->host, about->port, wst__errno_text(error, text));
 }
 
-/* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version". */
-static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about)
-{
-    const char *text = about->error_text;
-    const char *last = strstr(text, "::");
-
-    if (strstr(text, "SSL_ERROR_SYSCALL") || strstr(text, "Connection reset"))
-        text = "the connection ended in it";
-    else if (last)
-        text = last + 2;
-    (void)wst__tls_text_cause(why, about->step, about->host, text);
-}
-
 static void not_verified(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
 {
     long error = X509_V_OK;
 
     (void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &error);
-    if (error == X509_V_OK)
-        error = X509_V_ERR_HOSTNAME_MISMATCH; /* libcurl checks names apart from the chain. */
+    /* libcurl checks names apart from the chain, whose result is not yet set then. */
+    if (error == X509_V_OK || error == X509_V_ERR_UNSPECIFIED)
+        error = X509_V_ERR_HOSTNAME_MISMATCH;
     (void)wst__tls_verify_cause(why, about->step, about->host, error);
 }
 

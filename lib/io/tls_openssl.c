@@ -506,7 +506,8 @@ static void on_pool(uv_work_t *work)
     memset(&trust->why, 0, sizeof trust->why);
     if (load(trust, &trust->loaded, &trust->why) != 0)
         unload(&trust->loaded);
-    ERR_clear_error(); /* This thread is not ours: leave no errors behind. */
+    ERR_clear_error();     /* This thread is not ours: leave no errors behind, */
+    OPENSSL_thread_stop(); /* and no memory, which would be lost when the process ends before it. */
 }
 
 /* ---- Waiting for it ------------------------------------------------------------------------ */

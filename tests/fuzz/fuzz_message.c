@@ -1,6 +1,7 @@
 /*
- * Any bytes as what a server sends.  The first byte chooses the ceiling for messages, the second
- * how the input is cut.  What comes of it must be the same as with the reference engine.
+ * Any bytes as what a server sends.  The first byte chooses the ceiling for messages and whether
+ * they may be compressed, the second how the input is cut.  What comes of it must be the same as
+ * with the reference engine, or, compressed, as without cuts.
  */
 #include "fuzz.h"
 #include "wire/message.h"
@@ -44,7 +45,8 @@ static int feed(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst_cause
     uint8_t *exact = malloc(n); /* So that a read beyond the end is seen. */
     size_t room = 0;
     uint8_t *place = wst__ws_place(ws, &room);
-    size_t used = 0;
+    size_t at = 0;
+    size_t used;
     int rc;
 
     MUST(exact);
@@ -53,8 +55,11 @@ static int feed(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst_cause
         rc = wst__ws_placed(ws, n, why);
     } else {
         memcpy(exact, p, n);
-        rc = wst__ws_feed(ws, exact, n, &used, why);
-        MUST(rc != 0 || used == n);
+        do {
+            rc = wst__ws_feed(ws, exact + at, n - at, &used, why);
+            at += used;
+        } while (rc == 0 && at < n && wst__ws_yielded(ws));
+        MUST(rc != 0 || at == n);
     }
     free(exact);
     return rc;
@@ -83,24 +88,28 @@ static void read_output(struct wst__ws *ws)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Moves a trace: the other one is written anew. */
+static void keep(struct trace *to, struct trace *from)
 {
-    static const size_t ceilings[] = {16, 300, 5000, 1 << 20};
-    struct wst__ws_config config = {.max_queue_bytes = 1 << 20, .random = no_random};
+    struct trace empty = *to;
+
+    *to = *from;
+    *from = empty;
+}
+
+/* Runs the engine over the input, |piece| bytes at a time; |packed|: with compression. */
+static void run(const uint8_t *data, size_t size, size_t max_message, size_t piece, bool packed)
+{
+    struct wst__ws_config config = {.max_message_bytes = max_message,
+                                    .max_queue_bytes = 1 << 20,
+                                    .random = no_random,
+                                    .extensions = packed ? "permessage-deflate" : NULL,
+                                    .offered_extensions = "permessage-deflate"};
     struct wst__ws *ws;
     struct wst_cause why;
-    size_t piece;
 
-    if (size < 2)
-        return 0;
-    config.max_message_bytes = ceilings[data[0] & 3];
-    piece = data[1] ? data[1] : SIZE_MAX;
-    data += 2;
-    size -= 2;
     trace_clear(&events);
     trace_clear(&output);
-    trace_clear(&right_events);
-    trace_clear(&right_output);
     MUST(wst__ws_new(&ws, &config, &cbs, NULL, &why) == 0);
     for (size_t at = 0, n; at < size; at += n) {
         n = piece < size - at ? piece : size - at;
@@ -112,7 +121,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     read_output(ws);
     wst__ws_free(ws, NULL, NULL);
-    reference_run(data, size, config.max_message_bytes, &right_events, &right_output);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const size_t ceilings[] = {16, 300, 5000, 1 << 20};
+    size_t max_message;
+    size_t piece;
+    bool packed;
+
+    if (size < 2)
+        return 0;
+    max_message = ceilings[data[0] & 3];
+    packed = data[0] & 4;
+    piece = data[1] ? data[1] : SIZE_MAX;
+    data += 2;
+    size -= 2;
+    trace_clear(&right_events);
+    trace_clear(&right_output);
+    if (packed) {
+        /* The reference cannot inflate: the whole input at once must give the same. */
+        run(data, size, max_message, SIZE_MAX, true);
+        keep(&right_events, &events);
+        keep(&right_output, &output);
+    } else {
+        reference_run(data, size, max_message, &right_events, &right_output);
+    }
+    run(data, size, max_message, piece, packed);
     MUST(strcmp(events.text, right_events.text) == 0);
     MUST(strcmp(output.text, right_output.text) == 0);
     return 0;

@@ -57,7 +57,7 @@ class Place:
         """
         where = os.path.join(self.top, name)
         if name in self.built:
-            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "see above")]
+            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "it did not build")]
         meson = ["meson", "setup", where, TOP, "-Dwerror=true", *options]
         if os.path.exists(os.path.join(where, "build.ninja")):
             meson.insert(2, "--reconfigure")
@@ -111,9 +111,13 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None):
         return [Case(name, FAILED, "there are no end-to-end tests")]
     command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
                "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
+               # Most of their time they wait.  Tests that cannot stand beside each other carry
+               # the mark xdist_group.
+               "-n", "4", "--dist", "loadgroup",
                *(["-m", "quick"] if place.quick else []), *options, *dirs]
     problem = proc.run(command, log, timeout, cwd=TOP,
-                       env={**place.env, "WST_BUILD": where, **(env or {})})
+                       env={**place.env, "WST_BUILD": where, "PYTHONHASHSEED": "0",
+                            **(env or {})})
     if not os.path.exists(junit):
         return lacking + [Case(name, FAILED, f"{problem}\n{tail(log)}")]
     cases = lacking + from_junit(junit)
@@ -145,7 +149,10 @@ def unit(place, log):
     if not place.built["gcc"]:
         return cases
     # The analyzers take their time.
-    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [])
+    # The simulated worlds: 2,000 by default, which will do for every commit.
+    seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
+    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [],
+                              env=seeds)
 
 
 def clang(place, log):
@@ -198,7 +205,7 @@ def valgrind_e2e(place, log):
             "--errors-for-leak-kinds=all", "--error-exitcode=97", "--child-silent-after-fork=yes",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
-    cases += pytest(place, where, log, "valgrind-e2e", timeout=1200,
+    cases += pytest(place, where, log, "valgrind-e2e", ["--timeout=300"], timeout=1200,
                     env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")
 

@@ -163,7 +163,7 @@ int pipe_connect(struct pipe *p, struct world *w, struct wst__net *net, const ch
 {
     pipe_open(p, w, net, host, port, tls);
     world_run_either(p->world, &p->ready, &p->ended);
-    return p->ended ? p->why.code : 0;
+    return p->ready ? 0 : p->why.code;
 }
 
 int pipe_write(struct pipe *p, const void *bytes, size_t n)

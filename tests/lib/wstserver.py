@@ -106,6 +106,7 @@ class Server:
                 raise AssertionError(f"the server did not start: {self.log[-5:]}")
         except AssertionError:
             self.kill()
+            shutil.rmtree(self.dir, ignore_errors=True)
             raise
         self.url = self.stdout[0].split()[1]
         self.port = int(self.url.split(":")[2].split("/")[0])

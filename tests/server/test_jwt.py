@@ -90,7 +90,9 @@ def tampered():
     (sign({"alg": "HS512"}, claims()), "algorithm"),
     (sign({"alg": ["HS256"]}, claims()), "algorithm"),
     ("x" * 8000, "not a token"),
-])
+], ids=["missing", "empty", "word", "dots", "other-key", "tampered", "short-mac", "long-mac", "expired",
+        "future", "no-times", "array", "half-json", "none", "none-unsigned", "hs512", "alg-list",
+        "long"])
 def test_refused(server, token, reason):
     reply = ask_ticket(server, token) if token != "" else request(
         server, "GET", TICKET, {"Authorization": "Bearer "})

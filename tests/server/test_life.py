@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-import websockets
+import websockets.exceptions
 
 from wire import TOKEN, close_code, connect, get_ticket, get_token, open_raw, request, run
 from wstserver import PATIENCE, TOP, WRAP, Server, server_binary, wait_until
@@ -83,7 +83,7 @@ def test_stop_closes_with_1001(number):
         async def story():
             async with connect(server, "/plain") as ws:
                 server.proc.send_signal(number)
-                with pytest.raises(websockets.ConnectionClosed):
+                with pytest.raises(websockets.exceptions.ConnectionClosed):
                     await ws.recv()
                 return ws.close_code
         idle = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)

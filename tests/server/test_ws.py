@@ -4,13 +4,14 @@ import asyncio
 import os
 import re
 import struct
+import time
 
 import pytest
-import websockets
+import websockets.exceptions
 
 from wire import (ask_ticket, close_code, connect, echoes, get_ticket, get_token, handshake,
                   open_raw, raw, run, upgrade_status)
-from wstserver import Server
+from wstserver import Server, wait_until
 
 quick = pytest.mark.quick
 
@@ -67,10 +68,8 @@ def test_ticket_expires():
     with Server("--ticket-ttl", "1") as server:
         assert ask_ticket(server, get_token(server)).json["expiresInSeconds"] == 1
         ticket = get_ticket(server)
-
-        async def wait():
-            await asyncio.sleep(1.1)
-        run(wait())
+        received = time.monotonic()
+        wait_until(lambda: time.monotonic() > received + 1, "the end of the ticket's life")
         assert close_code(server, ticket=ticket) == (4401, "NOT_AUTHORIZED")
         assert server.stats()["expired"] == 1
         assert echoes(server, get_ticket(server))
@@ -164,7 +163,7 @@ def test_max_message():
                 await ws.send(b"x" * size)
                 try:
                     return len(await ws.recv())
-                except websockets.ConnectionClosed:
+                except websockets.exceptions.ConnectionClosed:
                     return ws.close_code
         assert run(story(1000)) == 1000
         assert run(story(1001)) == 1009

@@ -9,6 +9,8 @@ import ssl
 import urllib.parse
 
 import websockets
+# The interface that Debian 12 (10.4) and Debian 13 (15.0) have in common.
+from websockets.legacy.client import connect as websocket_connect
 
 from wstserver import PATIENCE
 
@@ -111,7 +113,7 @@ def connect(server, path="/ws", ticket=None, **options):
     options.setdefault("open_timeout", PATIENCE)
     if server.ca_file:
         options["ssl"] = trust(server)
-    return websockets.connect(url, **options)
+    return websocket_connect(url, **options)
 
 
 def run(coroutine):
@@ -124,7 +126,7 @@ def close_code(server, path="/ws", ticket=None, **options):
     """Opens, waits for the server to close, and returns its code and reason (1006: no close frame)."""
     async def story():
         async with connect(server, path, ticket, **options) as ws:
-            with contextlib.suppress(websockets.ConnectionClosed):
+            with contextlib.suppress(websockets.exceptions.ConnectionClosed):
                 await asyncio.wait_for(ws.recv(), PATIENCE)
             return ws.close_code, ws.close_reason
     return run(story())
@@ -136,7 +138,7 @@ def upgrade_status(server, path="/ws", ticket=None):
         try:
             async with connect(server, path, ticket):
                 return 101
-        except websockets.InvalidStatusCode as refused:
+        except websockets.exceptions.InvalidStatusCode as refused:
             return refused.status_code
     return run(story())
 

@@ -6,7 +6,7 @@
  * is closed, or the weather turns good, and then it must be open within a bound that is computed
  * here.
  *
- *   WST_SIM_SEEDS=N   how many (default 2000)
+ *   WST_SIM_SEEDS=N   how many (default 2000; with WST_LONG=1 ten million)
  *   WST_SIM_FIRST=N   the first one (default 1)
  *   WST_SIM_SEED=N    this one alone, with its trace
  */
@@ -135,9 +135,11 @@ static void plan_refusal(struct sim_world *w, struct sim_ws_plan *p)
 
 static void plan_ws(struct sim_world *w, struct sim_ws_plan *p)
 {
-    static const char *const garbled[] = {
+    static const char wrong_accept[] =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
+    static const char *const garbled[] = {
+        wrong_accept,
         "HTTP/1.1 101 Switching",
         "SSH-2.0-OpenSSH\r\n",
         "\r\n\r\n",
@@ -681,7 +683,7 @@ static int sweep(uint64_t first, uint64_t count, struct result *sum)
 int main(void)
 {
     uint64_t one = number_from("WST_SIM_SEED", 0);
-    uint64_t count = number_from("WST_SIM_SEEDS", 2000);
+    uint64_t count = number_from("WST_SIM_SEEDS", number_from("WST_LONG", 0) ? 10000000 : 2000);
     struct result sum = {0};
     struct timespec a, b;
     double seconds;
