@@ -35,7 +35,8 @@ struct life {
 
     uv_loop_t uv;
     uv_timer_t guard, later;
-    uv_check_t check;
+    uv_prepare_t before; /* Before and after the loop polls: outside of the client's callbacks. */
+    uv_check_t after;
     struct wst_loop *loop;
     struct wst_client *client;
 
@@ -81,7 +82,8 @@ static void on_gone(struct wst_client *client, void *arg)
     l->closed = true;
     uv_close((uv_handle_t *)&l->guard, NULL);
     uv_close((uv_handle_t *)&l->later, NULL);
-    uv_close((uv_handle_t *)&l->check, NULL);
+    uv_close((uv_handle_t *)&l->before, NULL);
+    uv_close((uv_handle_t *)&l->after, NULL);
     if (l->shared)
         expect(l, wst_loop_close(l->loop, NULL, NULL) == 0, "the loop cannot be closed");
 }
@@ -392,16 +394,24 @@ static void too_long(uv_timer_t *timer)
         l->closed ? "gone" : wst_state_name(wst_client_state(l->client)));
 }
 
-/* Outside of every callback of the client. */
-static void on_check(uv_check_t *check)
+static void look(struct life *l)
 {
-    struct life *l = check->data;
     char name[32];
 
     if (l->closed)
         return;
     snprintf(name, sizeof name, "in:%s", wst_state_name(wst_client_state(l->client)));
     moment(l, name);
+}
+
+static void on_before(uv_prepare_t *before)
+{
+    look(before->data);
+}
+
+static void on_after(uv_check_t *after)
+{
+    look(after->data);
 }
 
 static void set_callbacks(struct life *l, struct wst_config *c)
@@ -459,10 +469,12 @@ static void begin(struct life *l)
     uv_loop_init(&l->uv);
     uv_timer_init(&l->uv, &l->guard);
     uv_timer_init(&l->uv, &l->later);
-    uv_check_init(&l->uv, &l->check);
-    l->guard.data = l->later.data = l->check.data = l;
+    uv_prepare_init(&l->uv, &l->before);
+    uv_check_init(&l->uv, &l->after);
+    l->guard.data = l->later.data = l->before.data = l->after.data = l;
     uv_timer_start(&l->guard, too_long, GUARD_MS, 0);
-    uv_check_start(&l->check, on_check);
+    uv_prepare_start(&l->before, on_before);
+    uv_check_start(&l->after, on_after);
     if (l->shared)
         expect(l, wst_loop_new(&l->loop, &l->uv) == 0, "no loop");
     make_client(l);
