@@ -462,6 +462,8 @@ static void tell_attempt_failed(struct wst_client *cl, const struct wst__action 
 {
     const struct wst_config *c = config_of(cl);
 
+    if (cl->core.failure.own && cl->core.failure.step == WST_STEP_TOKEN)
+        cl->token.refresh_stalled = true;
     wst__report_info(cl, a->ms, &cl->last_error);
     log_failure(cl, "failed");
     if (c->on_attempt_failed)
