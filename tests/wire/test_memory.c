@@ -262,6 +262,62 @@ static void the_pool_has_a_ceiling(void **state)
     free(data);
 }
 
+/* The pool gives the smallest block that is enough, else the largest, before it takes a new one. */
+static void the_pool_gives_what_fits(void **state)
+{
+    enum { KIB = 1 << 10 };
+    struct wst__block b[4] = {{NULL, 0}};
+    struct wst__block got = {NULL, 0};
+    struct wst__ws_pool *pool;
+
+    (void)state;
+    assert_int_equal(wst__ws_pool_new(&pool), 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(wst__pool_take(pool, &b[i], (i + 1) * 100 * KIB, (i + 1) * 100 * KIB), 0);
+    wst__pool_give(pool, &b[2]);
+    wst__pool_give(pool, &b[0]);
+    wst__pool_give(pool, &b[3]);
+    wst__pool_give(pool, &b[1]);
+    start_counting();
+    assert_int_equal(wst__pool_take(pool, &got, 1, 150 * KIB), 0);
+    assert_int_equal(got.cap, 200 * KIB);
+    wst__pool_give(pool, &got);
+    assert_int_equal(wst__pool_take(pool, &got, 1, 100 * KIB), 0);
+    assert_int_equal(got.cap, 100 * KIB);
+    wst__pool_give(pool, &got);
+    assert_int_equal(wst__pool_take(pool, &got, 250 * KIB, 1000 * KIB), 0);
+    assert_int_equal(got.cap, 400 * KIB);
+    wst__pool_give(pool, &got);
+    assert_int_equal(calls, 0);
+    assert_int_equal(wst__pool_take(pool, &got, 500 * KIB, 1000 * KIB), 0);
+    assert_int_equal(got.cap, 500 * KIB); /* Not 1000: that was only announced. */
+    wst__pool_give(pool, &got);
+    assert_int_equal(wst__pool_take(pool, &got, SIZE_MAX, SIZE_MAX), WST_ERR_NOMEM);
+    wst__ws_pool_free(pool);
+    assert_int_equal(now, 0);
+}
+
+/* A queue that never runs empty does not grow with what has gone through it. */
+static void a_steady_queue_stays_small(void **state)
+{
+    struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
+    struct fixture fx;
+    uint8_t data[1000] = {0};
+
+    (void)state;
+    fixture_init_with(&fx, &config);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, sizeof data, NULL), 0);
+    start_counting();
+    for (int i = 0; i < 20000; i++) {
+        assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, sizeof data, NULL), 0);
+        fixture_flush(&fx, sizeof data + 8);
+        trace_clear(&fx.output);
+    }
+    assert_true(wst__ws_buffered(fx.ws) > sizeof data);
+    assert_true(peak <= 32 << 10);
+    fixture_fini(&fx);
+}
+
 /* ---- Every allocation fails once ----------------------------------------------------------- */
 
 /* The same with compression: what cannot be compressed for want of memory is sent as it is. */
@@ -487,6 +543,8 @@ int main(void)
         cmocka_unit_test(nothing_is_allocated_per_message),
         cmocka_unit_test(bombs_cost_their_budget),
         cmocka_unit_test(the_pool_has_a_ceiling),
+        cmocka_unit_test(the_pool_gives_what_fits),
+        cmocka_unit_test(a_steady_queue_stays_small),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(what_compression_costs),
     };
