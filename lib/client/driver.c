@@ -38,27 +38,8 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
-/* Answers that waited while starts and stops overtook them. */
-static void drop_late(struct wst_client *cl)
-{
-    size_t count = cl->queue_count;
-    size_t kept = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        const struct wst__event ev = cl->queue[(cl->queue_first + i) % WST__QUEUE_LEN];
-
-        if (wst__core_is_late(&cl->core, &ev))
-            cl->stats.late_answers++;
-        else
-            cl->queue[(cl->queue_first + kept++) % WST__QUEUE_LEN] = ev;
-    }
-    cl->queue_count = kept;
-}
-
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
 {
-    if (cl->queue_count == WST__QUEUE_LEN)
-        drop_late(cl);
     assert(cl->queue_count < WST__QUEUE_LEN);
     if (cl->queue_count == WST__QUEUE_LEN)
         return; /* Never reached; and if it were, the core's deadlines would end the attempt. */
@@ -325,11 +306,11 @@ static void drop_link(struct wst_client *cl)
 {
     struct wst__link *link = cl->link;
 
+    wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT); /* Also when it never was. */
     if (!link)
         return;
     keep_counts(cl);
     (void)wst__link_ending(link, &cl->end);
-    wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT);
     cl->link = NULL;
     cl->handles++;
     wst__link_drop(link, wst__client_handle_gone, cl);

@@ -27,11 +27,11 @@ static void proxy_refused(struct wst_cause *why, CURL *easy,
     long status = 0;
 
     (void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
-    if (status == 407)
+    if (status == 407 || status == 401)
         (void)wst__cause(why, WST_ERR_PROXY_AUTH, about->step,
-                         "the proxy %s wants other credentials (407); they belong in the proxy's "
+                         "the proxy %s wants other credentials (%ld); they belong in the proxy's "
                          "URL: http://USER:PASSWORD@HOST:PORT",
-                         about->proxy);
+                         about->proxy, status);
     else
         (void)wst__cause(why, WST_ERR_PROXY, about->step,
                          "the proxy %s refused the way to %s:%u with status %ld", about->proxy,
@@ -45,6 +45,26 @@ static bool proxy_answered(CURL *easy)
 
     (void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
     return status != 0 && status / 100 != 2;
+}
+
+/* The connection to the proxy, before there was one through it; false: it was not that. */
+static bool proxy_failed(struct wst_cause *why, CURLcode result,
+                         const struct wst__transfer_about *about)
+{
+    switch (result) {
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+        (void)wst__cause(why, WST_ERR_PROXY, about->step, "the proxy %s ended the connection",
+                         about->proxy);
+        return true;
+    case CURLE_WRITE_ERROR:
+        (void)wst__cause(why, WST_ERR_PROXY, about->step, "the answer of the proxy %s is too large",
+                         about->proxy);
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void socks_refused(struct wst_cause *why, CURL *easy,
@@ -194,9 +214,11 @@ static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
 void wst__curl_cause(struct wst_cause *why, CURL *easy, CURLcode result,
                      const struct wst__transfer_about *about)
 {
+    bool by_proxy = about->through_http && !about->sent && proxy_failed(why, result, about);
+
     if (proxy_answered(easy))
         proxy_refused(why, easy, about);
-    else
+    else if (!by_proxy)
         explain(why, easy, result, about);
     if (why->sys_errno == 0)
         why->sys_errno = os_errno(easy);

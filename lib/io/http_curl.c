@@ -32,6 +32,7 @@ struct wst__http {
     char host[256];
     uint16_t port;
     char proxy_name[128];
+    bool through_http;
     struct curl_slist *headers; /* Secrets. */
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
@@ -187,12 +188,14 @@ static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
                                         .host = h->host,
                                         .port = h->port,
                                         .proxy = h->proxy_name,
+                                        .through_http = h->through_http,
+                                        .sent = h->transfer.sent_told,
                                         .interface = h->net->interface,
                                         .error_text = h->error_text};
 
     if (is_long_line(h, result))
         h->too_large = "max_header_bytes";
-    if (h->too_large)
+    if (h->too_large && (about.sent || !about.through_http))
         (void)wst__cause(why, WST_ERR_REPLY_TOO_LARGE, h->step,
                          "the answer of %s:%u is larger than %s allows", h->host, h->port,
                          h->too_large);
@@ -500,6 +503,7 @@ static int begin(struct wst__http *h, const struct wst__http_request *rq)
         return 0;
     }
     wst__proxy_name(proxy, h->proxy_name, sizeof h->proxy_name);
+    h->through_http = wst__proxy_is_http(proxy);
     rc = wst__transfer_init(&h->transfer, h->net->multi);
     if (rc == 0)
         rc = set_headers(h, rq);

@@ -54,6 +54,10 @@ static void on_state(struct wst_client *client, enum wst_state from, enum wst_st
                  wst_state_name(wst_client_state(client)));
     app->state_from = from;
     app->state = to;
+    if (to == WST_STATE_OPEN)
+        app->open_ms = sim_mono_ms(app->w);
+    if (to == WST_STATE_CLOSING)
+        app->closing_ms = sim_mono_ms(app->w);
     if (!app->quiet)
         sim_trace(app->w, "%s -> %s", wst_state_name(from), wst_state_name(to));
     leave(app, SIM_CB_STATE);
@@ -145,6 +149,21 @@ static void check_delay(struct sim_app *app, const struct wst_error_info *e)
         sim_fail(app->w, "a delay of %" PRIu64 " ms is too long", e->next_delay_ms);
 }
 
+/* Failures are forgiven by a link that stayed up, not by one that came up. */
+static void check_failures(struct sim_app *app, const struct wst_error_info *e)
+{
+    uint64_t end_ms = app->closing_ms ? app->closing_ms : sim_mono_ms(app->w);
+
+    if (app->open_ms && end_ms - app->open_ms >= app->config.stable_ms)
+        app->failures = 0;
+    app->open_ms = app->closing_ms = 0;
+    if (e->cause.code == WST_ERR_CANCELED || e->cause.code == 0)
+        return;
+    if (e->failures != ++app->failures)
+        sim_fail(app->w, "%u failures in a row are counted, it is %u", (unsigned)e->failures,
+                 (unsigned)app->failures);
+}
+
 /* What an attempt's and a link's end have in common. */
 static void note_failure(struct sim_app *app, const struct wst_error_info *e, enum wst_state state)
 {
@@ -155,6 +174,7 @@ static void note_failure(struct sim_app *app, const struct wst_error_info *e, en
     if (e->attempt != app->attempt)
         sim_fail(app->w, "the failure of attempt %" PRIu64 " is told of %" PRIu64, app->attempt,
                  e->attempt);
+    check_failures(app, e);
     app->failure = *e;
     app->must_end = e->next_delay_ms == WST_NO_DELAY;
     app->waits = !app->must_end;
@@ -847,6 +867,16 @@ static bool is_at_rest(enum wst_state state)
     return state == WST_STATE_IDLE || state == WST_STATE_FAILED;
 }
 
+/* A ticket lives from its answer to its upgrade, and no longer. */
+static void check_secrets(struct sim_app *app, enum wst_state state)
+{
+    const struct wst_client *cl = app->client;
+    bool may = (state == WST_STATE_TICKET || state == WST_STATE_CONNECTING) && app->upgrades == 0;
+
+    if (!may && (!wst__secret_empty(&cl->ticket) || cl->one_time_url.host))
+        sim_fail(app->w, "a ticket is kept in state %s", wst_state_name(state));
+}
+
 /* Promise 4, and that what is not wanted is not there. */
 void sim_app_check(struct sim_app *app)
 {
@@ -872,6 +902,7 @@ void sim_app_check(struct sim_app *app)
         (w->streams_live != 1 || w->https_live))
         sim_fail(w, "the client is %s with %zu connections, %zu requests", wst_state_name(state),
                  w->streams_live, w->https_live);
+    check_secrets(app, state);
     if (app->open != (state == WST_STATE_OPEN || state == WST_STATE_CLOSING))
         sim_fail(w, "the client is %s, and that was not told", wst_state_name(state));
 }

@@ -220,6 +220,61 @@ static void start_and_close_in_one_turn(void **state)
     tale_end(t);
 }
 
+static void start_and_close_now(struct tale *t)
+{
+    (void)sim_start(&t->app);
+    sim_close(&t->app);
+}
+
+/* Nothing is begun any more once close was called. */
+static void start_and_close_inside_ended(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    tale_when(t, SIM_CB_ENDED, 1, start_and_close_now);
+    tale_start(t);
+    tale_run(t, 10);
+    tale_skip(t);
+    (void)sim_stop(&t->app);
+    tale_run(t, 10);
+    tale_expect(t, "[    10] > stop\n"
+                   "[    10] token: cancelled\n"
+                   "[    10] dial: dropped\n"
+                   "[    10] token -> idle\n"
+                   "[    10] failed: CANCELED (none)\n"
+                   "[    10] ended: idle, CANCELED\n"
+                   "[    10] > start\n"
+                   "[    10] > close\n"
+                   "[    10] ended: idle, CANCELED\n"
+                   "[    10] gone\n");
+    tale_end(t);
+}
+
+static void flip(struct sim_app *app, enum sim_cb cb)
+{
+    if (cb == SIM_CB_ATTEMPT)
+        (void)sim_stop(app);
+    else if (cb == SIM_CB_ENDED && app->ends < 50)
+        (void)sim_start(app);
+}
+
+/* Starts and stops go ahead of every answer: those that they overtake must not pile up. */
+static void start_and_stop_again_and_again(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    for (size_t i = 0; i < TALE_MAX_PLANS; i++)
+        t->dials[i].refuse = t->tokens[i].refuse = WST_ERR_NOMEM;
+    t->app.hook = flip;
+    tale_start(t);
+    tale_run(t, 100);
+    assert_int_equal(t->app.ends, 50);
+    assert_int_equal(t->app.state, WST_STATE_IDLE);
+    tale_end(t);
+}
+
 /* ---- Inside every callback ----------------------------------------------------------------- */
 
 static void close_now(struct tale *t)
@@ -883,6 +938,37 @@ static void token_is_set_later(void **state)
     }
 }
 
+/* Set between two tickets of one attempt, and refused: it is this one that is dropped. */
+static void token_is_set_between_two_tickets(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->w.server.ticket_life_s = 1;
+    t->dials[0].ready_ms = 1000; /* The first ticket is too old then. */
+    tale_start(t);
+    tale_run(t, 500);
+    (void)sim_set_token(&t->app, 77, 0); /* No good. */
+    tale_skip(t);
+    tale_run(t, 700);
+    tale_expect(t, "[  1000] dial: ready\n"
+                   "[  1000] connecting -> ticket\n"
+                   "[  1000] GET /api/v1/ws-ticket (unknown token)\n"
+                   "[  1020] ticket: 401\n"
+                   "[  1020] ticket -> token\n"
+                   "[  1020] POST /api/v1/auth/token\n"
+                   "[  1040] token: 200 token 2\n"
+                   "[  1040] token -> ticket\n"
+                   "[  1040] GET /api/v1/ws-ticket (token 2)\n"
+                   "[  1060] ticket: 200 ticket 2\n"
+                   "[  1060] ticket -> connecting\n"
+                   "[  1060] upgrade /ws (ticket 2)\n"
+                   "[  1070] server: 101\n"
+                   "[  1080] connecting -> open\n"
+                   "[  1080] open\n");
+    tale_end(t);
+}
+
 /* A log-out while a token is fetched: that token is not used. */
 static void token_is_forgotten_during_its_fetch(void **state)
 {
@@ -911,6 +997,34 @@ static void token_is_forgotten_during_its_fetch(void **state)
                    "[    60] server: 101\n"
                    "[    70] connecting -> open\n"
                    "[    70] open\n");
+    tale_end(t);
+}
+
+static void forget_at(struct sim_world *w, void *obj, uint64_t n)
+{
+    (void)obj;
+    (void)n;
+    (void)sim_forget_token(w->app);
+}
+
+/* The same, and the answer comes before the client's turn does. */
+static void token_is_forgotten_as_it_arrives(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    sim_after(&t->w, 20, forget_at, NULL, 0);
+    tale_start(t);
+    tale_run(t, 30);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] idle -> token\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] > forget_token\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] POST /api/v1/auth/token\n"
+                   "[    30] dial: ready\n");
     tale_end(t);
 }
 
@@ -1073,6 +1187,8 @@ int main(void)
         cmocka_unit_test(stop_start_stop_during_closing),
         cmocka_unit_test(start_and_stop_in_one_turn),
         cmocka_unit_test(start_and_close_in_one_turn),
+        cmocka_unit_test(start_and_close_inside_ended),
+        cmocka_unit_test(start_and_stop_again_and_again),
         cmocka_unit_test(close_inside_every_callback),
         cmocka_unit_test(stop_inside_every_callback),
         cmocka_unit_test(restart_inside_every_callback),
@@ -1098,7 +1214,9 @@ int main(void)
         cmocka_unit_test(token_is_set_before_start),
         cmocka_unit_test(token_is_set_during_its_fetch),
         cmocka_unit_test(token_is_set_later),
+        cmocka_unit_test(token_is_set_between_two_tickets),
         cmocka_unit_test(token_is_forgotten_during_its_fetch),
+        cmocka_unit_test(token_is_forgotten_as_it_arrives),
         cmocka_unit_test(token_is_forgotten_as_it_is_provided),
         cmocka_unit_test(token_is_forgotten_while_open),
         cmocka_unit_test(newer_token_survives),

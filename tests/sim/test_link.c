@@ -314,9 +314,11 @@ static void liveness_stands_while_paused(void **state)
     (void)sim_pause(&t->app);
     tale_run(t, 100000);
     assert_true(t->app.open);
+    assert_int_equal(t->app.attempt, 1);
     (void)sim_resume(&t->app);
     tale_run(t, 30000);
     assert_true(t->app.open);
+    assert_int_equal(t->app.attempt, 1);
     tale_end(t);
 }
 

@@ -1,6 +1,8 @@
 /* Stories of the sequence: token, ticket, and the dial beside them, until the link is open. */
 #include "sim/tale.h"
 
+#include <string.h>
+
 static void first_connect(void **state)
 {
     struct tale *t = tale_new();
@@ -846,6 +848,34 @@ static void ticket_as_header(void **state)
     tale_end(t);
 }
 
+/* What the server hands out cannot be a subprotocol: said, not sent. */
+static void ticket_that_fits_nowhere(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.config.ticket_in = t->w.server.ticket_in = WST_TICKET_IN_SUBPROTOCOL;
+    t->tickets[0].body = "{\"ticket\":\"a " SIM_SECRET "\"}";
+    tale_start(t);
+    tale_run(t, 100);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] idle -> token\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] token -> ticket\n"
+                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
+                   "[    30] dial: ready\n"
+                   "[    40] ticket: 200\n"
+                   "[    40] ticket -> connecting\n"
+                   "[    40] connecting -> backoff\n"
+                   "[    40] dial: dropped\n"
+                   "[    40] failed: INVALID (transient), next in 250 ms\n");
+    assert_non_null(strstr(t->app.failure.cause.text, "ticket_in"));
+    tale_end(t);
+}
+
 static void token_times_out(void **state)
 {
     struct tale *t = tale_new();
@@ -1127,6 +1157,7 @@ int main(void)
         cmocka_unit_test(ticket_as_subprotocol),
         cmocka_unit_test(ticket_as_chosen_subprotocol),
         cmocka_unit_test(ticket_as_header),
+        cmocka_unit_test(ticket_that_fits_nowhere),
         cmocka_unit_test(token_times_out),
         cmocka_unit_test(ticket_times_out),
         cmocka_unit_test(upgrade_times_out),

@@ -50,9 +50,9 @@ struct wst__stream {
     size_t delivered; /* Of these bytes, at the front. */
     size_t arrived;
     uint64_t arrival_us; /* Of the last piece: they come in order. */
+    bool delivering;     /* A delivery is due. */
     int end;             /* WST_ERR_EOF, WST_ERR_RESET: has arrived, behind the bytes. */
     bool reading;
-    bool told;
     /* The server. */
     bool cut, deaf;
     bool upgraded;
@@ -561,6 +561,15 @@ static void fini_parser(struct parser *p)
 
 static void on_deliver(struct sim_world *w, void *obj, uint64_t n);
 
+/* With what else arrives at this moment. */
+static void ask_delivery(struct wst__stream *s)
+{
+    if (s->delivering)
+        return;
+    s->delivering = true;
+    sim_after(s->w, 0, on_deliver, s, 0);
+}
+
 static void tell_end(struct wst__stream *s)
 {
     struct wst_cause why;
@@ -607,7 +616,7 @@ static void deliver(struct wst__stream *s)
         free(shared); /* So that a sanitizer sees who keeps it. */
     }
     if (is_live(s) && s->reading && (s->arrived || s->end))
-        sim_after(s->w, 0, on_deliver, s, 0);
+        ask_delivery(s);
 }
 
 static void on_deliver(struct sim_world *w, void *obj, uint64_t n)
@@ -616,6 +625,7 @@ static void on_deliver(struct sim_world *w, void *obj, uint64_t n)
 
     (void)w;
     (void)n;
+    s->delivering = false;
     if (s->phase != READY || !s->reading)
         return;
     if (s->arrived)
@@ -628,23 +638,24 @@ static void on_arrival(struct sim_world *w, void *obj, uint64_t n)
 {
     struct wst__stream *s = obj;
 
+    (void)w;
     if (!is_live(s) || s->cut || s->end)
         return;
     s->arrived += n;
-    on_deliver(w, s, 0);
+    ask_delivery(s);
 }
 
 static void on_end_arrival(struct sim_world *w, void *obj, uint64_t code)
 {
     struct wst__stream *s = obj;
 
+    (void)w;
     if (!is_live(s) || s->cut || s->end)
         return;
     s->end = (int)(int64_t)code;
     if (s->end == WST_ERR_RESET)
         s->arrived = 0; /* What was not read is lost. */
-    if (s->arrived == 0)
-        on_deliver(w, s, 0);
+    ask_delivery(s);
 }
 
 /* When the next piece arrives: never before the last one. */
@@ -843,7 +854,7 @@ static void stream_read(void *world, struct wst__stream *s, bool on)
         sim_fail(w, "stream_read in the wrong state");
     s->reading = on;
     if (on)
-        sim_after(w, 0, on_deliver, s, 0);
+        ask_delivery(s);
 }
 
 static void stream_shutdown(void *world, struct wst__stream *s)
