@@ -42,7 +42,8 @@ static const char *read_command(struct commands *commands, const cJSON *value)
         return read_close_all(commands, value);
     if (!strcmp(value->string, "dropAll")) {
         commands->drop = cJSON_GetStringValue(value);
-        if (!commands->drop || (strcmp(commands->drop, "fin") && strcmp(commands->drop, "rst")))
+        if (!commands->drop ||
+            (strcmp(commands->drop, "fin") != 0 && strcmp(commands->drop, "rst") != 0))
             return "dropAll is neither \"fin\" nor \"rst\"";
         return NULL;
     }
@@ -116,7 +117,7 @@ void admin_handle(struct exchange *ex, struct server *server)
     bool post = !strcmp(ex->req.method, "POST");
     bool is_faults = !strcmp(ex->req.path, "/admin/faults");
 
-    if (!allowed(server, ex) || (!is_faults && strcmp(ex->req.path, "/admin/stats")))
+    if (!allowed(server, ex) || (!is_faults && strcmp(ex->req.path, "/admin/stats") != 0))
         api_respond_error(ex, 404, NULL, "not found");
     else if (is_faults && post)
         set_faults(server, ex);

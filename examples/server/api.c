@@ -181,7 +181,7 @@ static const char *check_bearer(const struct server *server, const struct http_r
     *user_id = '\0';
     if (!value)
         return "no token";
-    if (strncasecmp(value, "Bearer ", 7))
+    if (strncasecmp(value, "Bearer ", 7) != 0)
         return "not a bearer token";
     value += 7;
     value += strspn(value, " ");
@@ -532,7 +532,7 @@ static bool is_handshake(struct exchange *ex)
 {
     const char *version = http_header(&ex->req, "Sec-WebSocket-Version");
 
-    if (strcmp(ex->req.method, "GET")) {
+    if (strcmp(ex->req.method, "GET") != 0) {
         wrong_method(ex, "GET");
         return false;
     }
@@ -541,7 +541,7 @@ static bool is_handshake(struct exchange *ex)
         api_respond_error(ex, 426, "Upgrade: websocket\r\n", "a WebSocket upgrade is wanted");
         return false;
     }
-    if (!version || strcmp(version, WEBSOCKET_VERSION)) {
+    if (!version || strcmp(version, WEBSOCKET_VERSION) != 0) {
         api_respond_error(ex, 426, "Sec-WebSocket-Version: " WEBSOCKET_VERSION "\r\n",
                           "WebSocket version not supported");
         return false;
@@ -564,14 +564,14 @@ static void route_upgrade(struct server *server, struct exchange *ex, bool plain
 static void route(struct server *server, struct exchange *ex, const char *path)
 {
     if (!strcmp(path, "/api/v1/auth/token")) {
-        if (strcmp(ex->req.method, "POST")) {
+        if (strcmp(ex->req.method, "POST") != 0) {
             wrong_method(ex, "POST");
             return;
         }
         server->stats.token_requests++;
         begin(server, ex, FAULT_TOKEN, false);
     } else if (!strcmp(path, "/api/v1/ws-ticket")) {
-        if (strcmp(ex->req.method, "GET")) {
+        if (strcmp(ex->req.method, "GET") != 0) {
             wrong_method(ex, "GET");
             return;
         }

@@ -23,9 +23,9 @@
 #include "log.h"
 #include "util.h"
 
-#define READ_SIZE  (64 * 1024)
-#define HIGH_WATER (1024 * 1024)
-#define LOW_WATER  (256 * 1024)
+#define READ_SIZE  ((size_t)64 * 1024)
+#define HIGH_WATER ((size_t)1024 * 1024)
+#define LOW_WATER  ((size_t)256 * 1024)
 #define LINGER_MS  2000
 #define BACKLOG    1024
 

@@ -78,7 +78,7 @@ static const char *read_text(struct fault *fault, const struct field *field, con
     if (!text || strlen(text) > (size_t)field->max)
         return "is not a text, or too long";
     /* All but the body become a header line or a close reason. */
-    if (strcmp(field->name, "body") && strpbrk(text, "\r\n"))
+    if (strcmp(field->name, "body") != 0 && strpbrk(text, "\r\n"))
         return "has a line break";
     *(const char **)member(fault, field) = text;
     return NULL;
@@ -88,7 +88,7 @@ static const char *read_drop(struct fault *fault, const struct field *field, con
 {
     const char *text = cJSON_GetStringValue(value);
 
-    if (!text || (strcmp(text, "fin") && strcmp(text, "rst")))
+    if (!text || (strcmp(text, "fin") != 0 && strcmp(text, "rst") != 0))
         return "is neither \"fin\" nor \"rst\"";
     *(enum fault_drop *)member(fault, field) =
         strcmp(text, "fin") ? FAULT_DROP_RST : FAULT_DROP_FIN;
@@ -102,7 +102,7 @@ static const char *read_field(struct fault *fault, enum fault_step step, const c
     for (i = 0; i < ARRAY_LEN(fields); i++) {
         const struct field *field = &fields[i];
 
-        if (strcmp(field->name, value->string) || !(field->steps & BIT(step)))
+        if (strcmp(field->name, value->string) != 0 || !(field->steps & BIT(step)))
             continue;
         switch (field->type) {
         case FIELD_LONG:

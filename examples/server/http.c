@@ -16,9 +16,9 @@
 
 #include "util.h"
 
-#define MAX_HEAD   (16 * 1024)
-#define MAX_BODY   (1024 * 1024)
-#define MAX_BEHIND (64 * 1024) /* input kept while an answer is pending */
+#define MAX_HEAD   ((size_t)16 * 1024)
+#define MAX_BODY   ((size_t)1024 * 1024)
+#define MAX_BEHIND ((size_t)64 * 1024) /* input kept while an answer is pending */
 
 enum http_phase {
     HTTP_HEAD,
@@ -278,7 +278,7 @@ static bool parse_request_line(struct exchange *ex, char *line)
         return false;
     *target++ = '\0';
     *version++ = '\0';
-    if (strcmp(version, "HTTP/1.1") && strcmp(version, "HTTP/1.0"))
+    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return false;
     ex->keep_alive = version[7] == '1';
     ex->req.method = line;
@@ -359,7 +359,7 @@ static int begin_body(struct http_conn *http)
     http->body_cap = 0;
     http->phase = HTTP_BODY;
     if (coding) {
-        if (strcasecmp(coding, "chunked"))
+        if (strcasecmp(coding, "chunked") != 0)
             return 501;
         if (length) /* Two lengths: the stuff of request smuggling (RFC 9112, 6.1). */
             return 400;
@@ -476,7 +476,7 @@ static bool read_chunk_end(struct http_conn *http)
 {
     if (http->in_len < 2)
         return false;
-    if (memcmp(http->in, "\r\n", 2)) {
+    if (memcmp(http->in, "\r\n", 2) != 0) {
         refuse(http, 400, "malformed chunk");
         return false;
     }

@@ -51,13 +51,15 @@ static void on_accept(struct conn *conn, void *arg)
     struct fault *fault = faults_take(&m->server.faults, FAULT_ACCEPT);
 
     m->server.stats.tcp_accepted++;
-    http_serve(conn, api_handle, &m->server, fault && fault->stall ? 0 : IDLE_MS);
-    if (fault && fault->stall)
-        conn_freeze(conn);
-    else if (fault && fault->drop == FAULT_DROP_RST)
+    if (fault && fault->drop == FAULT_DROP_RST) {
         conn_reset(conn);
-    else if (fault && fault->drop == FAULT_DROP_FIN)
+    } else if (fault && fault->drop == FAULT_DROP_FIN) {
         conn_drop(conn);
+    } else {
+        http_serve(conn, api_handle, &m->server, fault && fault->stall ? 0 : IDLE_MS);
+        if (fault && fault->stall)
+            conn_freeze(conn);
+    }
     fault_unref(fault);
 }
 
@@ -297,8 +299,8 @@ int main(int argc, char **argv)
         close_everything(&m);
     }
     (void)uv_run(&m.server.loop, UV_RUN_DEFAULT);
-    (void)uv_loop_close(&m.server.loop);
     ws_engine_free(m.server.ws);
+    (void)uv_loop_close(&m.server.loop);
     faults_clear(&m.server.faults);
     jwt_key_clear(&m.server.jwt_key);
     tls_fini(&m.tls);

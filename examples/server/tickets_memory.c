@@ -3,6 +3,7 @@
  * name. */
 #include "tickets.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,17 +56,29 @@ static void drop_entry(struct memory_store *store, struct entry *entry)
     while (*at != entry)
         at = &(*at)->next_in_bucket;
     *at = entry->next_in_bucket;
-    *(entry->older ? &entry->older->newer : &store->oldest) = entry->newer;
-    *(entry->newer ? &entry->newer->older : &store->newest) = entry->older;
+    if (entry->older)
+        entry->older->newer = entry->newer;
+    else
+        store->oldest = entry->newer;
+    if (entry->newer)
+        entry->newer->older = entry->older;
+    else
+        store->newest = entry->older;
     store->count--;
     free(entry);
+}
+
+static void drop_oldest(struct memory_store *store)
+{
+    assert(!store->oldest->older);
+    drop_entry(store, store->oldest);
 }
 
 static void sweep(struct memory_store *store)
 {
     while (store->oldest &&
            (store->count >= MAX_TICKETS || store->oldest->expires + KEEP_MS < mono_ms()))
-        drop_entry(store, store->oldest);
+        drop_oldest(store);
 }
 
 static void memory_put(struct ticket_store *base, const char *ticket,
@@ -96,7 +109,7 @@ static void memory_take(struct ticket_store *base, const char *ticket, ticket_cb
     struct ticket_value value;
     bool expired;
 
-    while (entry && strcmp(entry->ticket, ticket))
+    while (entry && strcmp(entry->ticket, ticket) != 0)
         entry = entry->next_in_bucket;
     if (!entry) {
         cb(arg, TICKET_UNKNOWN, NULL);
@@ -116,7 +129,7 @@ static void memory_close(struct ticket_store *base)
     struct memory_store *store = (struct memory_store *)base;
 
     while (store->oldest)
-        drop_entry(store, store->oldest);
+        drop_oldest(store);
     free(store);
 }
 

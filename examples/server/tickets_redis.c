@@ -34,8 +34,7 @@ struct redis_store {
     struct ticket_store base;
     uv_loop_t *loop;
     char *host, *user, *password;
-    char port[8];
-    long db;
+    long port, db;
     unsigned timeout_ms, backoff_ms;
     enum redis_state state;
     redisAsyncContext *redis;
@@ -324,7 +323,7 @@ static void go_up(struct redis_store *store)
     store->backoff_ms = MIN_BACKOFF_MS;
     store->said_down = false;
     (void)uv_timer_stop(&store->timer);
-    log_line("[Redis] Connected { host: '%s', port: %s }", store->host, store->port);
+    log_line("[Redis] Connected { host: '%s', port: %ld }", store->host, store->port);
     while (cmd) {
         struct command *next = cmd->next;
 
@@ -393,7 +392,7 @@ static void dial(struct redis_store *store, const struct sockaddr *addr)
         go_down(store, "no address");
         return;
     }
-    redis = redisAsyncConnect(ip, atoi(store->port));
+    redis = redisAsyncConnect(ip, (int)store->port);
     if (!redis || redis->err || redisLibuvAttach(redis, store->loop) != REDIS_OK) {
         if (redis)
             redisAsyncFree(redis);
@@ -424,13 +423,14 @@ static void connect_redis(struct redis_store *store)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     int err = UV_EBUSY;
+    char port[8];
 
+    (void)snprintf(port, sizeof port, "%ld", store->port);
     store->state = REDIS_CONNECTING;
     (void)uv_timer_start(&store->timer, connect_timed_out, store->timeout_ms, 0);
     if (!store->dns.data) {
         store->dns.data = store;
-        err =
-            uv_getaddrinfo(store->loop, &store->dns, on_resolved, store->host, store->port, &hints);
+        err = uv_getaddrinfo(store->loop, &store->dns, on_resolved, store->host, port, &hints);
         if (err == 0)
             store->refs++;
         else
@@ -495,12 +495,12 @@ static const char *parse_host(struct redis_store *store, char *host)
     if (port) {
         if (!*port || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5)
             return "the port is not a number";
-        n = atol(port);
+        n = strtol(port, NULL, 10);
     }
     if (!*host || n < 1 || n > 65535)
         return *host ? "the port is not between 1 and 65535" : "the host is missing";
     store->host = xstrdup(host);
-    (void)snprintf(store->port, sizeof store->port, "%ld", n);
+    store->port = n;
     return NULL;
 }
 
@@ -509,14 +509,14 @@ static const char *parse_url(struct redis_store *store, char *url)
     char *db;
     char *at;
 
-    if (strncmp(url, "redis://", 8))
+    if (strncmp(url, "redis://", 8) != 0)
         return "it does not begin with redis://";
     url += 8;
     db = cut(url, '/');
     if (db && *db) {
         if (strspn(db, "0123456789") != strlen(db) || strlen(db) > 4)
             return "the database is not a number";
-        store->db = atol(db);
+        store->db = strtol(db, NULL, 10);
     }
     at = strrchr(url, '@');
     if (at) {

@@ -51,7 +51,7 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static SSL_CTX *new_ctx(const struct tls_config *config)
+static SSL_CTX *new_ctx(char *alpn)
 {
     static const unsigned char session_context[] = "wsticket";
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -61,7 +61,7 @@ static SSL_CTX *new_ctx(const struct tls_config *config)
     (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1);
-    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, (void *)(uintptr_t)config->alpn);
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, alpn);
     return ctx;
 }
 
@@ -220,7 +220,8 @@ bool tls_init(struct tls *tls, const struct tls_config *config)
     bool ok;
 
     memset(tls, 0, sizeof *tls);
-    tls->ctx = new_ctx(config);
+    tls->alpn = config->alpn ? xstrdup(config->alpn) : NULL;
+    tls->ctx = new_ctx(tls->alpn);
     if (!tls->ctx)
         return complain("cannot start", "TLS");
     if (config->cert)
@@ -240,5 +241,6 @@ void tls_fini(struct tls *tls)
         (void)unlink(tls->ca_file);
     free(tls->ca_file);
     SSL_CTX_free(tls->ctx);
+    free(tls->alpn);
     memset(tls, 0, sizeof *tls);
 }

@@ -20,6 +20,7 @@ struct tls {
     SSL_CTX *ctx;
     char *ca_file; /* the file to trust; NULL when the certificate was given */
     bool ca_temporary;
+    char *alpn;
 };
 
 /* False after a line on stderr that says what is wrong. */

@@ -23,12 +23,13 @@
 #include "log.h"
 #include "util.h"
 
-#define SERVICE_BUF      (64 * 1024)
-#define HIGH_WATER       (1024 * 1024)
-#define LOW_WATER        (256 * 1024)
-#define ECHO_HIGH        (4u * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
-#define DEFLATE_BUF_PWR2 27                 /* 128 MiB */
-#define NO_STATUS        1005               /* RFC 6455, 7.1.5 */
+#define SERVICE_BUF ((size_t)64 * 1024)
+#define HIGH_WATER  ((size_t)1024 * 1024)
+#define LOW_WATER   ((size_t)256 * 1024)
+#define ECHO_HIGH                                                                                  \
+    ((size_t)4 * 1024 * 1024) /* queued echoes above which libwebsockets stops reading */
+#define DEFLATE_BUF_PWR2 27   /* 128 MiB */
+#define NO_STATUS        1005 /* RFC 6455, 7.1.5 */
 #define ABNORMAL         1006
 #define TOO_BIG          1009
 #define CLOSE_ACK_MS     2000
@@ -51,7 +52,7 @@ struct session {
     size_t pipe_queued;
     struct ws_open open; /* its texts are not used after the opening */
     char origin[LOG_TEXT_LEN];
-    bool established, mute, close_sent;
+    bool established, mute, close_sent, fault_pending;
     int close_code; /* asked for by us */
     char close_reason[124];
     int peer_code; /* said by the client; 0: nothing */
@@ -66,11 +67,14 @@ struct session {
 struct ws_engine {
     struct server *server;
     struct lws_context *lws;
+    bool lws_freed; /* with the vhost, its last part */
     struct lws_vhost *vhost;
     struct lws_protocols *protocols;
     struct session *sessions;
     size_t count;
 };
+
+static void resume_pipe(struct session *s);
 
 /* The end */
 
@@ -130,10 +134,12 @@ static void shutdown_done(uv_shutdown_t *req, int status)
     (void)status;
 }
 
-/* The client is gone: libwebsockets is told by an end of file, behind what the client had sent. */
+/* The client is gone: libwebsockets is told by an end of file, behind what the client had sent.
+ * What it still writes is read and dropped, else it would wait for room for ever. */
 static void lose_conn(struct session *s)
 {
     s->conn = NULL;
+    resume_pipe(s);
     if (s->pipe_open && !uv_is_closing((uv_handle_t *)&s->pipe))
         (void)uv_shutdown(&s->shutdown, (uv_stream_t *)&s->pipe, shutdown_done);
     session_check(s);
@@ -226,43 +232,6 @@ static void conn_gone(void *arg)
     lose_conn(arg);
 }
 
-/* From libwebsockets to the client */
-
-static void pipe_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    static char bytes[SERVICE_BUF];
-
-    (void)handle;
-    (void)suggested;
-    *buf = uv_buf_init(bytes, sizeof bytes);
-}
-
-static void pipe_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
-{
-    struct session *s = stream->data;
-
-    if (len < 0) {
-        lose_pipe(s);
-        return;
-    }
-    if (len == 0 || !s->conn || s->mute)
-        return;
-    if (!conn_write(s->conn, buf->base, (size_t)len)) {
-        s->pipe_paused = true;
-        (void)uv_read_stop(stream);
-    }
-}
-
-static void conn_drained(void *arg)
-{
-    struct session *s = arg;
-
-    if (s->pipe_paused && !uv_is_closing((uv_handle_t *)&s->pipe)) {
-        s->pipe_paused = false;
-        (void)uv_read_start((uv_stream_t *)&s->pipe, pipe_alloc, pipe_read);
-    }
-}
-
 /* Closing on purpose */
 
 static void session_close(struct session *s, int code, const char *reason)
@@ -297,6 +266,51 @@ static void fault_due(uv_timer_t *timer)
     apply_fault(timer->data);
 }
 
+/* From libwebsockets to the client */
+
+static void pipe_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    static char bytes[SERVICE_BUF];
+
+    (void)handle;
+    (void)suggested;
+    *buf = uv_buf_init(bytes, sizeof bytes);
+}
+
+static void pipe_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
+{
+    struct session *s = stream->data;
+
+    if (len < 0) {
+        lose_pipe(s);
+        return;
+    }
+    if (len == 0 || !s->conn || s->mute)
+        return;
+    if (!conn_write(s->conn, buf->base, (size_t)len)) {
+        s->pipe_paused = true;
+        (void)uv_read_stop(stream);
+    }
+    if (s->fault_pending) {
+        /* The 101 is out: only now is the connection open for the client too. */
+        s->fault_pending = false;
+        (void)uv_timer_start(&s->timer, fault_due, (uint64_t)s->open.fault->after_ms, 0);
+    }
+}
+
+static void resume_pipe(struct session *s)
+{
+    if (s->pipe_paused && !uv_is_closing((uv_handle_t *)&s->pipe)) {
+        s->pipe_paused = false;
+        (void)uv_read_start((uv_stream_t *)&s->pipe, pipe_alloc, pipe_read);
+    }
+}
+
+static void conn_drained(void *arg)
+{
+    resume_pipe(arg);
+}
+
 /* What libwebsockets says */
 
 /* permessage-deflate of 4.1.6 loses the rest of a message that does not fit into its buffers in one
@@ -324,8 +338,7 @@ static int opened(struct session *s)
         log_line("websocket_connected { originHost: '%s' }", s->origin);
     else
         log_line("websocket_connected { originHost: null }");
-    if (s->open.fault)
-        (void)uv_timer_start(&s->timer, fault_due, (uint64_t)s->open.fault->after_ms, 0);
+    s->fault_pending = s->open.fault != NULL;
     return 0;
 }
 
@@ -660,6 +673,14 @@ static struct lws_protocols *make_protocols(const struct options *options)
     return protocols;
 }
 
+static void vhost_freed(struct lws_vhost *vhost, void *arg)
+{
+    struct ws_engine *engine = arg;
+
+    (void)vhost;
+    engine->lws_freed = true;
+}
+
 static bool start_lws(struct ws_engine *engine)
 {
     static const struct lws_extension extensions[] = {
@@ -679,6 +700,8 @@ static bool start_lws(struct ws_engine *engine)
         return false;
     info.protocols = engine->protocols;
     info.vhost_name = "localhost";
+    info.finalize = vhost_freed;
+    info.finalize_arg = engine;
     if (engine->server->options.deflate)
         info.extensions = extensions;
     engine->vhost = lws_create_vhost(engine->lws, &info);
@@ -704,17 +727,18 @@ struct ws_engine *ws_engine_new(struct server *server)
 
 void ws_engine_stop(struct ws_engine *engine)
 {
-    struct lws_context *lws = engine->lws;
-
-    engine->lws = NULL;
-    if (lws)
-        lws_context_destroy(lws);
+    if (engine->lws)
+        lws_context_destroy(engine->lws);
 }
 
+/* On a loop that is not its own, libwebsockets frees itself in a close callback, or is to be asked
+ * a second time, depending on the order in which handles were closed. */
 void ws_engine_free(struct ws_engine *engine)
 {
     if (!engine)
         return;
+    if (engine->lws && !engine->lws_freed)
+        lws_context_destroy(engine->lws);
     free(engine->protocols);
     free(engine);
 }

@@ -79,11 +79,8 @@ static void open_input(struct input *in)
     case UV_TCP:
         open_stream(in, UV_NAMED_PIPE);
         break;
-    case UV_FILE:
+    default: /* A file; or a directory and the like, which reading will tell. */
         in->is_file = true;
-        break;
-    default: /* Closed, or nothing that can be read: as if it were empty. */
-        ended(in, 0);
         break;
     }
 }

@@ -199,7 +199,8 @@ const struct option options_table[] = {
     {0, "timing", NULL, OPTION_FLAG, OWN(timing), .number = 1,
      .help = "show how long each phase took"},
     {0, "log-level", "LEVEL", OPTION_CHOICE, FIELD(log_level), .choices = log_levels,
-     .help = "of the library: error, warn (default), info or debug"},
+     .help = "of the library's log: error, warn (default; without what is shown anyway), info or "
+             "debug"},
     {'q', "quiet", NULL, OPTION_FLAG, OWN(quiet), .number = 1,
      .help = "nothing on stderr but what ends the program"},
     {'v', "verbose", NULL, OPTION_FLAG, OWN(verbose), .number = 1,

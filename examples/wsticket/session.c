@@ -36,6 +36,7 @@
 struct session {
     /* What the user asked for, without the secrets. */
     bool once, echo, timing, close_on_eof;
+    bool log_attempts; /* Show what the library logs of attempts, which the view tells anyway. */
     enum wst_message_type send_as;
     size_t low_water;
 
@@ -364,7 +365,9 @@ static void on_ended(struct wst_client *client, enum wst_state state,
 static void on_log(enum wst_log_level level, const char *text, void *arg)
 {
     struct session *s = arg;
-    s->view->log(s->shown, level, text);
+    /* "#3 failed: ..." is a line about attempt 3; its events have been shown. */
+    if (s->log_attempts || text[0] != '#')
+        s->view->log(s->shown, level, text);
 }
 
 /* ---- The beginning ------------------------------------------------------------------------- */
@@ -432,6 +435,7 @@ static void prepare(struct session *s, struct settings *set)
     s->echo = set->echo;
     s->timing = set->timing;
     s->close_on_eof = set->close_on_eof;
+    s->log_attempts = c->log_level >= WST_LOG_INFO;
     s->send_as = set->binary ? WST_BINARY : WST_TEXT;
     s->low_water = c->queue_low_water;
     s->end_info.next_delay_ms = WST_NO_DELAY;

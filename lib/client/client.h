@@ -12,7 +12,8 @@
 #include "core/core.h"
 
 /* Events wait here while another is carried out.  Each of the at most one token request, ticket
- * request and link can have a bounded number of answers waiting; eight are never reached. */
+ * request and link can have a bounded number of answers waiting; eight are never reached.  What a
+ * start or stop has overtaken is dropped with what it is about. */
 #define WST__QUEUE_LEN 8
 /* Tickets remembered as spent. */
 #define WST__SPENT_LEN 32

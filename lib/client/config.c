@@ -305,9 +305,9 @@ static int check_pointers(const struct wst_config *c, struct wst_cause *why)
                           pointers[i].name);
     }
     if (!wst__reply_value_ok(c->token_success_value))
-        return REJECT(why, "token_success_value: must be JSON, e.g. \"true\" or \"0\"");
+        return REJECT(why, "token_success_value: must be JSON text, e.g. \"true\", \"0\"");
     if (!wst__reply_value_ok(c->ticket_success_value))
-        return REJECT(why, "ticket_success_value: must be JSON, e.g. \"true\" or \"0\"");
+        return REJECT(why, "ticket_success_value: must be JSON text, e.g. \"true\", \"0\"");
     if (c->url_pointer && c->ticket_pointer)
         return REJECT(why, "url_pointer: cannot be used together with ticket_pointer");
     return 0;

@@ -306,10 +306,11 @@ static void drop_link(struct wst_client *cl)
 {
     struct wst__link *link = cl->link;
 
+    wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT); /* Also when it never was. */
     if (!link)
         return;
     keep_counts(cl);
-    wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT);
+    (void)wst__link_ending(link, &cl->end);
     cl->link = NULL;
     cl->handles++;
     wst__link_drop(link, wst__client_handle_gone, cl);
@@ -661,7 +662,7 @@ void wst__driver_pump(struct wst_client *cl)
     if (cl->pumping || cl->released)
         return;
     cl->pumping = true;
-    while (next_event(cl, &ev))
+    while (!cl->closing && next_event(cl, &ev))
         step(cl, &ev);
     cl->pumping = false;
     arm(cl);
@@ -676,6 +677,10 @@ void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
 
+    if (cl->closing) { /* Nothing more is begun, and nothing more is sent. */
+        wst__client_release(cl);
+        return;
+    }
     wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
     wst__steps_take_provided(cl);
     wst__token_sync(&cl->token);
@@ -696,6 +701,8 @@ void wst__driver_on_timer(void *arg)
     struct wst__event ev = {.type = WST__EV_TIMEOUT};
 
     cl->armed_ms = WST__NEVER;
+    if (cl->closing)
+        return; /* The turn that was asked for ends it; armed again, it would be due at once. */
     wst__driver_push(cl, &ev);
     wst__driver_pump(cl);
 }

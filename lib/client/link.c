@@ -77,6 +77,13 @@ static void set_reading(struct wst__link *link, bool on)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
+/* Both close frames were exchanged (RFC 6455, 7.1.4). */
+static bool both_closed(const struct wst__link *link)
+{
+    return !link->deaf && link->ws && wst__ws_close_sent(link->ws) &&
+           wst__ws_close_received(link->ws);
+}
+
 /* The one door out: tells once, |failed| or |closed|. */
 static void finish(struct wst__link *link, const struct wst_cause *why)
 {
@@ -94,8 +101,7 @@ static void finish(struct wst__link *link, const struct wst_cause *why)
         if (link->end.cause.code == 0 && !link->we_close)
             link->end.cause = *why;
     }
-    link->end.was_clean =
-        !link->deaf && link->ws && wst__ws_close_sent(link->ws) && wst__ws_close_received(link->ws);
+    link->end.was_clean = both_closed(link);
     link->cbs.closed(link->arg, &link->end);
 }
 
@@ -165,7 +171,7 @@ static void on_drained(void *arg)
 
 static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    if (n == 0)
+    if (n == 0 || link->phase == OVER)
         return;
     if (wst__buf_add(&link->held, bytes, n) != 0) {
         wst__cause(&link->broken_why, WST_ERR_NOMEM, WST_STEP_CONNECT,
@@ -220,7 +226,11 @@ static void random_bytes(void *arg, void *p, size_t n)
 
 static int begin_messages(struct wst__link *link, struct wst_cause *why)
 {
-    static const struct wst__ws_cbs cbs = {on_message, on_pong, on_closed, on_sent, on_drained};
+    static const struct wst__ws_cbs cbs = {.message = on_message,
+                                           .pong = on_pong,
+                                           .closed = on_closed,
+                                           .sent = on_sent,
+                                           .drained = on_drained};
     struct wst__ws_config config = {
         .pool = link->config.ports->ws_pool,
         .max_message_bytes = link->config.max_message_bytes,
@@ -462,6 +472,8 @@ static void flush_held(struct wst__link *link)
         hold(link, held.data + used, held.len - used);
         wst__buf_fini(&held);
     }
+    if (link->phase == OVER) /* The owner has dropped us meanwhile. */
+        return;
     if (link->held.len == 0 && !(link->paused && !link->we_close))
         set_reading(link, true);
 }
@@ -543,6 +555,15 @@ size_t wst__link_buffered(const struct wst__link *link)
 uint64_t wst__link_last_rx_ms(const struct wst__link *link)
 {
     return link->last_rx_ms;
+}
+
+bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end)
+{
+    if (link->phase != ENDING)
+        return false;
+    *end = link->end;
+    end->was_clean = both_closed(link);
+    return true;
 }
 
 void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts)

@@ -59,6 +59,8 @@ void wst__link_flush(struct wst__link *link);
 void wst__link_pause(struct wst__link *link, bool paused);
 size_t wst__link_buffered(const struct wst__link *link);
 uint64_t wst__link_last_rx_ms(const struct wst__link *link);
+/* Is a close handshake under way?  Then |end| is what is known of it, before it is dropped. */
+bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end);
 /* Messages so far; zeros before it is open. */
 void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts);
 /* Tells |unsent| for what is queued, wipes, and closes; |gone| runs from the loop when nothing of

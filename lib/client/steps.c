@@ -417,6 +417,7 @@ void wst__steps_get_ticket(struct wst_client *cl)
 
     read_clock(cl, &t);
     cl->step_us = t.now_us;
+    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
     if (c->ticket_step == WST_STEP_MODE_CALLBACK) {
         wst__driver_push(cl, &sent);
@@ -434,6 +435,11 @@ void wst__steps_cancel(struct wst_client *cl)
     cl->provider_request = 0;
     drop_provided(cl);
     wst__driver_purge(cl, WST__EV_TOKEN_OK, WST__EV_TICKET_FAILED);
+    if (!wst__secret_empty(&cl->ticket)) { /* It came, and the core was never told. */
+        wst__secret_drop(&cl->ticket);
+        wst__url_fini(&cl->one_time_url);
+        cl->stats.tickets_dropped++;
+    }
     wst__token_cancel_load(&cl->token);
 }
 

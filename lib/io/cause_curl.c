@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/x509_vfy.h>
+#include <stdio.h>
 #include <string.h>
 
 static int os_errno(CURL *easy)
@@ -26,11 +27,11 @@ static void proxy_refused(struct wst_cause *why, CURL *easy,
     long status = 0;
 
     (void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
-    if (status == 407)
+    if (status == 407 || status == 401)
         (void)wst__cause(why, WST_ERR_PROXY_AUTH, about->step,
-                         "the proxy %s wants other credentials (407); they belong in the proxy's "
+                         "the proxy %s wants other credentials (%ld); they belong in the proxy's "
                          "URL: http://USER:PASSWORD@HOST:PORT",
-                         about->proxy);
+                         about->proxy, status);
     else
         (void)wst__cause(why, WST_ERR_PROXY, about->step,
                          "the proxy %s refused the way to %s:%u with status %ld", about->proxy,
@@ -44,6 +45,26 @@ static bool proxy_answered(CURL *easy)
 
     (void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
     return status != 0 && status / 100 != 2;
+}
+
+/* The connection to the proxy, before there was one through it; false: it was not that. */
+static bool proxy_failed(struct wst_cause *why, CURLcode result,
+                         const struct wst__transfer_about *about)
+{
+    switch (result) {
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+        (void)wst__cause(why, WST_ERR_PROXY, about->step, "the proxy %s ended the connection",
+                         about->proxy);
+        return true;
+    case CURLE_WRITE_ERROR:
+        (void)wst__cause(why, WST_ERR_PROXY, about->step, "the answer of the proxy %s is too large",
+                         about->proxy);
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void socks_refused(struct wst_cause *why, CURL *easy,
@@ -78,12 +99,29 @@ static void not_connected(struct wst_cause *why, CURL *easy,
                          about->host, about->port, reason);
 }
 
+/* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version, errno 0". */
+static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about)
+{
+    const char *text = about->error_text;
+    const char *last = strstr(text, "::");
+    char own[128];
+
+    if (strstr(text, "SSL_ERROR_SYSCALL") || strstr(text, "Connection reset"))
+        text = "the connection ended in it";
+    else if (last)
+        text = last + 2;
+    (void)snprintf(own, sizeof own, "%.*s", (int)strcspn(text, ","), text);
+    (void)wst__tls_text_cause(why, about->step, about->host, own);
+}
+
 static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
 {
     int error = os_errno(easy);
     char text[WST__ERRNO_TEXT];
 
-    if (error == 0 || error == ECONNRESET || error == EPIPE)
+    if (strstr(about->error_text, "SSL routines"))
+        tls_failed(why, about); /* An alert: with TLS 1.3, often after the handshake. */
+    else if (error == 0 || error == ECONNRESET || error == EPIPE)
         (void)wst__cause(why, WST_ERR_RESET, about->step, "%s:%u reset the connection", about->host,
                          about->port);
     else
@@ -91,26 +129,14 @@ static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer
                          about->host, about->port, wst__errno_text(error, text));
 }
 
-/* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version". */
-static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about)
-{
-    const char *text = about->error_text;
-    const char *last = strstr(text, "::");
-
-    if (strstr(text, "SSL_ERROR_SYSCALL") || strstr(text, "Connection reset"))
-        text = "the connection ended in it";
-    else if (last)
-        text = last + 2;
-    (void)wst__tls_text_cause(why, about->step, about->host, text);
-}
-
 static void not_verified(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
 {
     long error = X509_V_OK;
 
     (void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &error);
-    if (error == X509_V_OK)
-        error = X509_V_ERR_HOSTNAME_MISMATCH; /* libcurl checks names apart from the chain. */
+    /* libcurl checks names apart from the chain, whose result is not yet set then. */
+    if (error == X509_V_OK || error == X509_V_ERR_UNSPECIFIED)
+        error = X509_V_ERR_HOSTNAME_MISMATCH;
     (void)wst__tls_verify_cause(why, about->step, about->host, error);
 }
 
@@ -188,9 +214,11 @@ static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
 void wst__curl_cause(struct wst_cause *why, CURL *easy, CURLcode result,
                      const struct wst__transfer_about *about)
 {
+    bool by_proxy = about->through_http && !about->sent && proxy_failed(why, result, about);
+
     if (proxy_answered(easy))
         proxy_refused(why, easy, about);
-    else
+    else if (!by_proxy)
         explain(why, easy, result, about);
     if (why->sys_errno == 0)
         why->sys_errno = os_errno(easy);

@@ -29,6 +29,7 @@ struct wst__dial {
     char *host;
     uint16_t port;
     char proxy_name[128];
+    bool through_http;
     char error_text[CURL_ERROR_SIZE];
     size_t header_bytes;
     uint64_t begun_us;
@@ -72,6 +73,7 @@ static void on_done(struct wst__transfer *t, CURLcode result)
                                         .host = d->host,
                                         .port = d->port,
                                         .proxy = d->proxy_name,
+                                        .through_http = d->through_http,
                                         .interface = d->net->interface,
                                         .error_text = d->error_text};
     struct wst_cause why = {0};
@@ -135,6 +137,7 @@ static int begin(struct wst__dial *d, bool secure)
         return 0;
     }
     wst__proxy_name(proxy, d->proxy_name, sizeof d->proxy_name);
+    d->through_http = wst__proxy_is_http(proxy);
     rc = wst__transfer_init(&d->transfer, d->net->multi);
     if (rc == 0)
         rc = set_up(d, proxy);

@@ -2,8 +2,8 @@
  * File work for the token cache.  The loop's thread only queues; a thread of libuv's pool makes
  * the blocking calls, and the answer comes back on the loop.
  *
- * A file is replaced whole or not at all: a temporary file beside it gets the data, is synced and
- * renamed over it, and the directory is synced.  Jobs on one path wait for each other: a removal
+ * A file is replaced whole or not at all: a temporary file beside it gets the data and is renamed
+ * over it.  Jobs on one path wait for each other: a removal
  * (somebody logged out) must not be overtaken by a write that was asked for before it.
  */
 #include "io/file_uv.h"
@@ -101,29 +101,7 @@ static int write_all(int fd, const uint8_t *p, size_t n)
         p += did;
         n -= (size_t)did;
     }
-    return fsync(fd) == 0 ? 0 : errno;
-}
-
-/* The rename lasts only when the directory is synced, too. */
-static int sync_dir(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir =
-        slash ? wst__strndup(path, slash == path ? 1 : (size_t)(slash - path)) : wst__strdup(".");
-    int fd;
-    int err = 0;
-
-    if (!dir)
-        return ENOMEM;
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    wst__free(dir);
-    if (fd < 0)
-        return errno;
-    /* Some file systems cannot sync a directory, and say so with EINVAL. */
-    if (fsync(fd) != 0 && errno != EINVAL)
-        err = errno;
-    (void)close(fd);
-    return err;
+    return 0;
 }
 
 /*
@@ -146,6 +124,7 @@ static int open_temp(const char *path, char *temp, size_t size)
     return fd;
 }
 
+/* Nothing is synced: see docs/decisions.md. */
 static int replace_by(struct wst__file *f, char *temp, size_t size)
 {
     int fd = open_temp(f->path, temp, size);
@@ -158,11 +137,9 @@ static int replace_by(struct wst__file *f, char *temp, size_t size)
         err = errno;
     if (err == 0 && rename(temp, f->path) != 0)
         err = errno;
-    if (err != 0) {
+    if (err != 0)
         (void)unlink(temp);
-        return err;
-    }
-    return sync_dir(f->path);
+    return err;
 }
 
 static void do_replace(struct wst__file *f)
@@ -188,8 +165,6 @@ static void do_remove(struct wst__file *f)
     if (unlink(f->path) != 0) {
         f->missing = errno == ENOENT;
         err = f->missing ? 0 : errno;
-    } else {
-        err = sync_dir(f->path);
     }
     if (err != 0)
         fail(f, WST_ERR_IO, err);

@@ -32,10 +32,12 @@ struct wst__http {
     char host[256];
     uint16_t port;
     char proxy_name[128];
+    bool through_http;
     struct curl_slist *headers; /* Secrets. */
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
     size_t header_bytes, max_header_bytes;
+    bool headers_done;     /* The empty line behind them has come. */
     const char *too_large; /* The name of the limit that was passed. */
     struct wst__http_answer answer;
     char error_text[CURL_ERROR_SIZE];
@@ -115,6 +117,9 @@ static void read_header(struct wst__http *h, const char *line, size_t n)
     if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
         /* A new answer: that of the proxy or an interim one is forgotten. */
         memset(a, 0, sizeof *a);
+        h->headers_done = false;
+    } else if (n <= 2 && (*line == '\r' || *line == '\n')) {
+        h->headers_done = true;
     } else if (header_value(line, n, "Retry-After", value, sizeof value)) {
         wst__clock_read(&h->net->io->clock, &now);
         a->has_retry_after = wst__retry_after(value, now.wall_s, &a->retry_after_ms);
@@ -167,16 +172,30 @@ static void read_location(struct wst__http *h)
     curl_url_cleanup(parts);
 }
 
+/* libcurl keeps one header line in memory up to a limit of its own, which it reports like this. */
+static bool is_long_line(const struct wst__http *h, CURLcode result)
+{
+#if LIBCURL_VERSION_NUM >= 0x080600
+    if (result == CURLE_TOO_LARGE)
+        return true;
+#endif
+    return result == CURLE_OUT_OF_MEMORY && h->transfer.sent_told && h->in.len == 0;
+}
+
 static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
 {
     struct wst__transfer_about about = {.step = h->step,
                                         .host = h->host,
                                         .port = h->port,
                                         .proxy = h->proxy_name,
+                                        .through_http = h->through_http,
+                                        .sent = h->transfer.sent_told,
                                         .interface = h->net->interface,
                                         .error_text = h->error_text};
 
-    if (h->too_large)
+    if (is_long_line(h, result))
+        h->too_large = "max_header_bytes";
+    if (h->too_large && (about.sent || !about.through_http))
         (void)wst__cause(why, WST_ERR_REPLY_TOO_LARGE, h->step,
                          "the answer of %s:%u is larger than %s allows", h->host, h->port,
                          h->too_large);
@@ -222,6 +241,8 @@ static void on_done(struct wst__transfer *t, CURLcode result)
     struct wst__http *h = (struct wst__http *)t; /* Its first member. */
     struct wst_cause why = {0};
 
+    if (result == CURLE_OK && !h->headers_done)
+        result = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for an answer. */
     if (result == CURLE_OK)
         take_answer(h, &why);
     else
@@ -482,6 +503,7 @@ static int begin(struct wst__http *h, const struct wst__http_request *rq)
         return 0;
     }
     wst__proxy_name(proxy, h->proxy_name, sizeof h->proxy_name);
+    h->through_http = wst__proxy_is_http(proxy);
     rc = wst__transfer_init(&h->transfer, h->net->multi);
     if (rc == 0)
         rc = set_headers(h, rq);

@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -40,6 +41,10 @@ struct sock {
     int wanted; /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
     int errors; /* In a row. */
     uv_poll_t poll;
+    ino_t inode;    /* Which socket it was: the descriptor may be another's when it is closed. */
+    bool announced; /* libcurl has asked for it to be watched. */
+    bool suspected; /* In the list of suspects. */
+    struct sock *next;
 };
 
 struct wst__multi {
@@ -54,6 +59,7 @@ struct wst__multi {
     uv_timer_t timer;
     struct sock **socks; /* By descriptor. */
     size_t sock_count;
+    struct sock *suspects;     /* They may have been closed silently. */
     int keep_fd;               /* Not to be closed, but handed over; -1: none. */
     struct wst__transfer told; /* Head of the ring of those whose request has left. */
 };
@@ -82,12 +88,80 @@ static bool make_slot(struct wst__multi *m, int fd)
     return true;
 }
 
+static void sock_closed(uv_handle_t *handle)
+{
+    struct sock *s = handle->data;
+    struct wst__io *io = s->io;
+
+    wst__free(s);
+    wst__io_release(io);
+}
+
+static void clear(struct wst__multi *m, struct sock *s)
+{
+    struct sock **at = &m->suspects;
+
+    if (!s->suspected)
+        return;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    s->suspected = false;
+}
+
+static void suspect(struct wst__multi *m, struct sock *s)
+{
+    if (s->suspected)
+        return;
+    s->suspected = true;
+    s->next = m->suspects;
+    m->suspects = s;
+}
+
+/* Lets go of the descriptor, which may be closed or polled by others from now on. */
+static void drop_sock(struct wst__multi *m, struct sock *s)
+{
+    clear(m, s);
+    m->socks[s->fd] = NULL;
+    (void)uv_poll_stop(&s->poll);
+    uv_close((uv_handle_t *)&s->poll, sock_closed);
+}
+
+static bool is_open(const struct sock *s)
+{
+    struct stat st;
+
+    return fstat(s->fd, &st) == 0 && st.st_ino == s->inode;
+}
+
+/*
+ * libcurl 7.88 closes a socket that was never connected (the dial was canceled, or another address
+ * of the host was faster) without calling on_close_socket().  It happens inside of libcurl, to a
+ * socket that it has just opened or no longer wants watched: those are looked at when it returns,
+ * before anybody else can get the same descriptor.
+ */
+static void drop_closed(struct wst__multi *m)
+{
+    struct sock *next;
+
+    for (struct sock *s = m->suspects; s; s = next) {
+        next = s->next;
+        if (!is_open(s))
+            drop_sock(m, s);
+        else if (s->announced)
+            clear(m, s);
+    }
+}
+
 static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
 {
     struct sock *s = make_slot(m, fd) ? wst__calloc(1, sizeof *s) : NULL;
+    struct stat st;
 
     if (!s)
         return NULL;
+    if (fstat(fd, &st) == 0)
+        s->inode = st.st_ino;
     if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
         wst__free(s);
         return NULL;
@@ -102,34 +176,32 @@ static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
     return s;
 }
 
-static void sock_closed(uv_handle_t *handle)
-{
-    struct sock *s = handle->data;
-    struct wst__io *io = s->io;
-
-    wst__free(s);
-    wst__io_release(io);
-}
-
-/* Lets go of the descriptor, which may be closed or polled by others from now on. */
-static void drop_sock(struct wst__multi *m, struct sock *s)
-{
-    m->socks[s->fd] = NULL;
-    (void)uv_poll_stop(&s->poll);
-    uv_close((uv_handle_t *)&s->poll, sock_closed);
-}
+static void watch(struct sock *s, int wanted);
 
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
+    struct wst__multi *m = arg;
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+    struct sock *old = find_sock(m, fd);
+    int wanted = 0;
+    struct sock *s;
 
     (void)purpose;
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (!new_sock(arg, fd, true)) {
+    /* The one of the last address was closed silently, and libcurl takes this one for the same. */
+    if (old) {
+        wanted = old->wanted;
+        drop_sock(m, old);
+    }
+    s = new_sock(m, fd, true);
+    if (!s) {
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
+    suspect(m, s);
+    if (wanted)
+        watch(s, wanted);
     return fd;
 }
 
@@ -172,6 +244,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     settle(m);
 }
 
+static void watch(struct sock *s, int wanted)
+{
+    s->announced = true;
+    s->wanted = wanted;
+    (void)uv_poll_start(&s->poll, wanted, on_poll);
+}
+
 /* libcurl wants |fd| watched, in another way than before. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
@@ -186,6 +265,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
         } else if (s) {
             s->wanted = 0;
             (void)uv_poll_stop(&s->poll);
+            suspect(m, s);
         }
         return 0;
     }
@@ -193,8 +273,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
         s = new_sock(m, fd, false);
     if (!s)
         return 0; /* No memory: the transfer stalls, and its deadline ends it. */
-    s->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    (void)uv_poll_start(&s->poll, s->wanted, on_poll);
+    watch(s, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
     return 0;
 }
 
@@ -244,13 +323,13 @@ static int on_request(void *arg, char *ip, char *local_ip, int port, int local_p
     (void)local_ip;
     (void)port;
     (void)local_port;
-    if (!t->sent_told) {
-        t->sent_told = true;
+    if (!t->sent_told && t->sent) {
         t->sent_prev = head->sent_prev;
         t->sent_next = head;
         head->sent_prev->sent_next = t;
         head->sent_prev = t;
     }
+    t->sent_told = true;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -265,6 +344,7 @@ static void leave(struct wst__transfer *t, CURLcode result)
     m->keep_fd = fd;
     (void)curl_multi_remove_handle(m->curl, t->easy);
     m->keep_fd = -1;
+    drop_closed(m);
     /* libcurl must have let go of it: two owners of a descriptor would close it twice. */
     t->fd = fd != CURL_SOCKET_BAD && !find_sock(m, fd) ? fd : -1;
     take_out(t);
@@ -292,6 +372,7 @@ static void settle(struct wst__multi *m)
     int left;
 
     m->settling = true;
+    drop_closed(m);
     tell_sent(m);
     while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
         struct wst__transfer *t;
@@ -337,10 +418,8 @@ int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
     failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, m);
     failed |= curl_easy_setopt(easy, CURLOPT_SHARE, m->share);
-    if (t->sent) {
-        failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
-        failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
-    }
+    failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     return failed ? WST_ERR_NOMEM : 0;
 }
 

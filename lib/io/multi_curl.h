@@ -21,7 +21,7 @@ struct wst__transfer {
     void (*done)(struct wst__transfer *t, CURLcode result);
     /* Its request leaves; NULL: does not matter.  May do anything. */
     void (*sent)(struct wst__transfer *t);
-    bool sent_told;
+    bool sent_told;                              /* It leaves, or has left. */
     struct wst__transfer *sent_next, *sent_prev; /* Of a ring of those to be told. */
 };
 

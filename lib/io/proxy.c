@@ -147,6 +147,11 @@ void wst__proxy_name(const char *url, char *out, size_t size)
     (void)snprintf(out, size, "%.*s", (int)(end - at), at);
 }
 
+bool wst__proxy_is_http(const char *url)
+{
+    return *url && (!strstr(url, "://") || scheme_is(url, "http"));
+}
+
 /* ---- no_proxy ------------------------------------------------------------------------------ */
 
 /* An address as bytes; 0: |text| is none. */

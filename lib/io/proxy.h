@@ -29,6 +29,9 @@ int wst__proxies_choose(const struct wst__proxies *p, bool secure, const char *h
 /* "HOST:PORT" of a proxy's URL, for texts: nothing of its credentials. */
 void wst__proxy_name(const char *url, char *out, size_t size);
 
+/* Does it speak HTTP, and not SOCKS?  False for "". */
+bool wst__proxy_is_http(const char *url);
+
 /* Is |host| in a list as no_proxy has it? */
 bool wst__no_proxy_match(const char *list, const char *host, uint16_t port);
 

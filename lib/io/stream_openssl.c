@@ -513,6 +513,7 @@ static void begin_handshake(struct wst__stream *s)
     BIO *bio = new_bio(s);
 
     s->phase = HANDSHAKE;
+    s->io->hub.handshakes++;
     s->tls_begun_us = now_us();
     s->peer.trust = s->net->trust;
     s->ssl = wst__tls_new(&s->peer);

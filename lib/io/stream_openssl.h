@@ -21,6 +21,7 @@ struct wst__hub {
     /* Streams that wait for their handshake: it is much work, so few begin in one turn. */
     struct wst__stream *first, *last;
     struct wst__turn turn;
+    size_t handshakes; /* Begun so far. */
 };
 
 int wst__hub_init(struct wst__hub *hub, struct wst__io *io);
@@ -35,7 +36,7 @@ void wst__stream_read(struct wst__stream *s, bool on);
 void wst__stream_shutdown(struct wst__stream *s);
 void wst__stream_close(struct wst__stream *s, void (*closed)(void *arg), void *arg);
 
-/* For tests: was the TLS session resumed?  Is its memory for records given back? */
+/* Was the TLS session resumed? */
 bool wst__stream_resumed(const struct wst__stream *s);
 
 #endif

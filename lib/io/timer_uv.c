@@ -18,7 +18,7 @@
 #include <sys/timerfd.h>
 #endif
 
-enum { WATCH_S = 10, SLEPT_MS = 500 };
+enum { WATCH_MS = 10 * 1000, SLEPT_MS = 500 };
 
 struct wst__timer {
     struct wst__timers *all;
@@ -30,28 +30,36 @@ struct wst__timer {
     void *arg;
 };
 
-static uint64_t slept_ms(struct wst__timers *ts, uint64_t *now_ms)
+static int64_t slept_ms(struct wst__timers *ts, uint64_t *now_ms)
 {
     struct wst__time t;
 
     wst__clock_read(&ts->io->clock, &t);
     *now_ms = t.now_ms;
-    return t.boot_ms - t.now_ms;
+    return (int64_t)(t.boot_ms - t.now_ms);
+}
+
+void wst__timers_watch_in(struct wst__timers *ts, unsigned ms)
+{
+#ifdef __linux__
+    struct itimerspec in = {
+        .it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
+
+    ts->watching = ts->watch_fd >= 0 && timerfd_settime(ts->watch_fd, 0, &in, NULL) == 0;
+#else
+    (void)ts;
+    (void)ms;
+#endif
 }
 
 static void arm_watch(struct wst__timers *ts)
 {
-#ifdef __linux__
-    struct itimerspec ahead = {.it_value = {.tv_sec = WATCH_S}};
     uint64_t now_ms;
 
-    if (ts->watch_fd < 0 || ts->watching)
+    if (ts->watching)
         return;
     ts->slept_ms = slept_ms(ts, &now_ms);
-    ts->watching = timerfd_settime(ts->watch_fd, 0, &ahead, NULL) == 0;
-#else
-    (void)ts;
-#endif
+    wst__timers_watch_in(ts, WATCH_MS);
 }
 
 static void on_watch(uv_poll_t *watch, int status, int events)
@@ -59,7 +67,7 @@ static void on_watch(uv_poll_t *watch, int status, int events)
     struct wst__timers *ts = watch->data;
     uint64_t count;
     uint64_t now_ms;
-    uint64_t before = ts->slept_ms;
+    int64_t before = ts->slept_ms;
 
     (void)events;
     if (status < 0 || read(ts->watch_fd, &count, sizeof count) < 0)

@@ -16,13 +16,16 @@ struct wst__timers {
     int watch_fd;
     uv_poll_t watch;
     bool watching;
-    uint64_t slept_ms; /* boot_ms - now_ms when it was armed. */
+    int64_t slept_ms; /* boot_ms - now_ms when it was armed. */
 };
 
 void wst__timers_init(struct wst__timers *ts, struct wst__io *io);
 void wst__timers_close(struct wst__timers *ts);
 /* Lets every armed timer run at once, early; it stays armed if its owner does not set it anew. */
 void wst__timers_fire(struct wst__timers *ts);
+
+/* Moves the next look of the watch to |ms| from now, when it is armed. */
+void wst__timers_watch_in(struct wst__timers *ts, unsigned ms);
 
 /* See client/ports.h. */
 int wst__timer_new(struct wst__timers *ts, void (*cb)(void *arg), void *arg,

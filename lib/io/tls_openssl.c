@@ -506,7 +506,8 @@ static void on_pool(uv_work_t *work)
     memset(&trust->why, 0, sizeof trust->why);
     if (load(trust, &trust->loaded, &trust->why) != 0)
         unload(&trust->loaded);
-    ERR_clear_error(); /* This thread is not ours: leave no errors behind. */
+    ERR_clear_error();     /* This thread is not ours: leave no errors behind, */
+    OPENSSL_thread_stop(); /* and no memory, which would be lost when the process ends before it. */
 }
 
 /* ---- Waiting for it ------------------------------------------------------------------------ */
@@ -608,7 +609,9 @@ static int parse_pins(struct wst__trust *trust, struct wst_cause *why)
 {
     const char *at = trust->files.pinned_key;
 
-    while (at && *at) {
+    if (!at)
+        return 0;
+    do { /* Also over an empty one: who sets a pin wants a check, not none. */
         size_t n = strcspn(at, ";");
 
         if (trust->pin_count == PINS_MAX || !parse_pin(at, n, trust->pins[trust->pin_count]))
@@ -619,7 +622,7 @@ static int parse_pins(struct wst__trust *trust, struct wst_cause *why)
         trust->pin_count++;
         at += n;
         at += *at == ';';
-    }
+    } while (*at);
     return 0;
 }
 

@@ -3,8 +3,8 @@
  *
  * The happy path: wst__ws_feed() asks frames.c for the next header; a text or binary message that
  * lies whole in the input is checked and handed out where it lies.  What goes on behind the input,
- * or comes in fragments, is collected in |body|, a block that the pool lends until the message is
- * complete; a frame that goes on also keeps its parser until then.  Between messages a connection
+ * comes in fragments or is compressed is collected in the inbox until the message is complete; a
+ * frame that goes on also keeps its parser until then.  Between messages a connection
  * owns neither.
  *
  * The unhappy ones: whatever breaks a rule ends in fail(), which queues the close frame that
@@ -13,7 +13,9 @@
 #include "wire/message.h"
 
 #include "base/mem.h"
+#include "wire/env.h"
 #include "wire/frames.h"
+#include "wire/inbox.h"
 #include "wire/outbox.h"
 #include "wire/pool.h"
 #include "wire/utf8.h"
@@ -34,33 +36,37 @@ enum {
     CLOSE_PROTOCOL = 1002,
     CLOSE_NONE = 1005,
     CLOSE_BAD_UTF8 = 1007,
+    CLOSE_BAD_DATA = 1007,
     CLOSE_TOO_LARGE = 1009,
     CLOSE_INTERNAL = 1011
 };
 
 enum {
     FIN = 0x80,
+    RSV1 = 0x40,   /* In the first byte; as wslay tells the three bits: */
+    RSV1_ONLY = 4, /* a compressed message (RFC 7692, 6). */
     REASON_MAX = WST__CONTROL_MAX - 2,
-    PLACE_MIN = 16 << 10, /* Less than that is not worth a receive of its own. */
+    INFLATE_SLICE = 1 << 10, /* Compressed bytes at a time: at most 1 MiB when inflated. */
+    INFLATE_TURN = 1 << 20,  /* What may be inflated in one turn of the loop. */
 };
 
 struct wst__ws {
-    struct wst__outbox_env env;
+    struct wst__ws_env env;
     const struct wst__ws_cbs *cbs;
     void *arg;
-    size_t max_message;
     size_t low_water;
+    struct wst__inbox inbox;
     struct wst__outbox outbox;
     struct wst__frames *frames; /* Lent while a frame is incomplete, else NULL. */
-    struct wst__block body;     /* Lent while a message is incomplete. */
-    size_t body_len;
     uint64_t received, bytes_received;
     uint64_t sent, bytes_sent;
-    uint8_t type;  /* Of the message under way; 0: none. */
-    uint8_t utf8;  /* State of its text. */
-    bool own_pool; /* The configuration brought none. */
-    bool over;     /* Nothing further is read: the peer has closed, or failed. */
-    bool closing;  /* A close frame was queued. */
+    uint64_t part_bytes; /* Of the message that is sent in parts, */
+    uint8_t part_type;   /* 0: none, */
+    uint8_t part_utf8;   /* and the state of its text. */
+    bool yielded;        /* Inflating has cost its share of this turn. */
+    bool own_pool;       /* The configuration brought none. */
+    bool over;           /* Nothing further is read: the peer has closed, or failed. */
+    bool closing;        /* A close frame was queued. */
     bool close_received;
     bool above_low_water;
 };
@@ -70,29 +76,46 @@ enum { GO_ON = 1, STOP = 0 };
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
+static int new_deflate(struct wst__ws *ws, const struct wst__ws_config *config,
+                       struct wst_cause *why)
+{
+    struct wst__deflate_params params;
+    int rc = wst__deflate_agree(&params, config->offered_extensions, config->extensions, why);
+
+    if (rc != 0)
+        return rc;
+    ws->env.deflate = wst__deflate_new(&params, config->compress_min_bytes);
+    return ws->env.deflate ? 0 : wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
+}
+
+static int new_parts(struct wst__ws *ws, const struct wst__ws_config *config, struct wst_cause *why)
+{
+    ws->env.pool = config->pool;
+    if (!config->pool) {
+        if (wst__ws_pool_new(&ws->env.pool) != 0)
+            return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
+        ws->own_pool = true;
+    }
+    return config->extensions && config->extensions[0] ? new_deflate(ws, config, why) : 0;
+}
+
 int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
                 const struct wst__ws_cbs *cbs, void *arg, struct wst_cause *why)
 {
-    struct wst__ws *ws;
+    struct wst__ws *ws = wst__calloc(1, sizeof *ws);
+    int rc;
 
-    if (config->extensions && config->extensions[0])
-        return wst__cause(why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
-                          "the server chose an extension that was not offered");
-    ws = wst__calloc(1, sizeof *ws);
     if (!ws)
         return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
-    ws->env.pool = config->pool;
-    if (!config->pool) {
-        if (wst__ws_pool_new(&ws->env.pool) != 0) {
-            wst__free(ws);
-            return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
-        }
-        ws->own_pool = true;
+    rc = new_parts(ws, config, why);
+    if (rc != 0) {
+        wst__ws_free(ws, NULL, NULL);
+        return rc;
     }
-    ws->env.max = config->max_queue_bytes;
+    ws->env.max_queue = config->max_queue_bytes;
     ws->env.random = config->random;
     ws->env.random_arg = config->random_arg;
-    ws->max_message = config->max_message_bytes;
+    ws->env.max_message = config->max_message_bytes;
     ws->low_water = config->queue_low_water;
     ws->cbs = cbs;
     ws->arg = arg;
@@ -104,9 +127,12 @@ void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_
 {
     if (!ws)
         return;
-    wst__outbox_drop(&ws->outbox, ws->env.pool, unsent, arg);
-    wst__pool_give(ws->env.pool, &ws->body);
+    if (ws->env.pool) {
+        wst__outbox_drop(&ws->outbox, ws->env.pool, unsent, arg);
+        wst__pool_give(ws->env.pool, &ws->inbox.body);
+    }
     wst__frames_free(ws->frames);
+    wst__deflate_free(ws->env.deflate);
     if (ws->own_pool)
         wst__ws_pool_free(ws->env.pool);
     wst__free(ws);
@@ -135,6 +161,7 @@ static int fail(struct wst__ws *ws, struct wst_cause *why, int err, int code, co
     ws->over = true;
     if (!ws->closing)
         (void)queue_close(ws, code, NULL, 0);
+    ws->closing = true;
     (void)wst__cause(why, err, WST_STEP_CONNECT, "%s", text);
     if (why)
         why->close_code = code;
@@ -160,6 +187,22 @@ static int fail_too_large(struct wst__ws *ws, struct wst_cause *why)
 static int fail_memory(struct wst__ws *ws, struct wst_cause *why)
 {
     return fail(ws, why, WST_ERR_NOMEM, CLOSE_INTERNAL, "out of memory");
+}
+
+/* The message under way cannot be taken. */
+static int fail_message(struct wst__ws *ws, struct wst_cause *why, int err)
+{
+    switch (err) {
+    case WST_ERR_WS_BAD_UTF8:
+        return fail_utf8(ws, why, "a text message that is not UTF-8 (RFC 6455, 8.1)");
+    case WST_ERR_WS_TOO_LARGE:
+        return fail_too_large(ws, why);
+    case WST_ERR_WS_PROTOCOL:
+        return fail(ws, why, err, CLOSE_BAD_DATA,
+                    "a compressed message that cannot be inflated (RFC 7692, 7.2.2)");
+    default:
+        return fail_memory(ws, why);
+    }
 }
 
 /* ---- Control frames (RFC 6455, 5.5) -------------------------------------------------------- */
@@ -209,91 +252,112 @@ static int take_control(struct wst__ws *ws, unsigned opcode, const uint8_t *p, s
 
 /* ---- Messages (RFC 6455, 5.4 and 5.6) ------------------------------------------------------ */
 
+static int deliver_chunk(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
+                         unsigned where)
+{
+    ws->received += where & WST__CHUNK_LAST ? 1 : 0;
+    ws->bytes_received += n;
+    return ws->cbs->chunk(ws->arg, (enum wst_message_type)type, p, n, where) ? GO_ON : STOP;
+}
+
 static inline int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n)
 {
+    if (ws->cbs->chunk)
+        return deliver_chunk(ws, type, p, n, WST__CHUNK_FIRST | WST__CHUNK_LAST);
     ws->received++;
     ws->bytes_received += n;
     return ws->cbs->message(ws->arg, (enum wst_message_type)type, p, n) ? GO_ON : STOP;
 }
 
-static const char not_utf8[] = "a text message that is not UTF-8 (RFC 6455, 8.1)";
-
 /* A message in one frame that lies whole in the input: handed out where it lies. */
 static inline int take_whole(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
                              struct wst_cause *why)
 {
-    if (n > ws->max_message)
+    if (n > ws->env.max_message)
         return fail_too_large(ws, why);
     if (type == OPCODE_TEXT && !wst__utf8_valid(p, n))
-        return fail_utf8(ws, why, not_utf8);
+        return fail_message(ws, why, WST_ERR_WS_BAD_UTF8);
     return deliver(ws, type, p, n);
 }
 
-/*
- * Makes room for |n| more bytes of the message under way, of whose frame |left| more are announced.
- * It grows with what has arrived: to twice that, but not over the message's end when |fin| says
- * that this frame is the last.
- */
-static int grow_body(struct wst__ws *ws, size_t n, size_t left, bool fin)
+/* Hands on what there is of the message: |n| bytes at |p|, which may be the inbox's own. */
+static int hand_on(struct wst__ws *ws, const uint8_t *p, size_t n, bool last)
 {
-    struct wst__block larger = {NULL, 0};
-    size_t need = ws->body_len + n;
-    size_t end = fin ? need + left : ws->max_message;
-    size_t cap = ws->body.cap < end / 2 ? 2 * ws->body.cap : end;
-    int rc;
+    struct wst__inbox *in = &ws->inbox;
+    unsigned where = (in->begun ? 0u : WST__CHUNK_FIRST) | (last ? WST__CHUNK_LAST : 0u);
+    uint8_t type = in->type;
 
-    if (need <= ws->body.cap)
-        return 0;
-    cap = cap > need ? cap : need;
-    rc = wst__pool_take(ws->env.pool, &larger, cap, cap > need + left ? cap : need + left);
-    if (rc != 0)
-        return rc;
-    if (ws->body_len)
-        memcpy(larger.data, ws->body.data, ws->body_len);
-    wst__pool_give(ws->env.pool, &ws->body);
-    ws->body = larger;
-    return 0;
-}
-
-/* |n| bytes stand behind the body: they are part of it now.  Fails at the first bad byte. */
-static int extend_body(struct wst__ws *ws, size_t n, struct wst_cause *why)
-{
-    if (ws->type == OPCODE_TEXT) {
-        ws->utf8 = wst__utf8_feed(ws->utf8, ws->body.data + ws->body_len, n);
-        if (ws->utf8 == WST__UTF8_REJECT)
-            return fail_utf8(ws, why, not_utf8);
-    }
-    ws->body_len += n;
-    return GO_ON;
-}
-
-/* |left| bytes of the frame are still to come. */
-static int add_body(struct wst__ws *ws, const uint8_t *p, size_t n, size_t left, bool fin,
-                    struct wst_cause *why)
-{
-    if (n == 0)
+    if (n == 0 && !last)
         return GO_ON;
-    if (grow_body(ws, n, left, fin) != 0)
-        return fail_memory(ws, why);
-    memcpy(ws->body.data + ws->body_len, p, n);
-    return extend_body(ws, n, why);
+    in->begun = true;
+    if (last)
+        in->type = 0;
+    return deliver_chunk(ws, type, p, n, where);
+}
+
+/* A piece of the message, which is handed on at once. */
+static int take_chunk(struct wst__ws *ws, const uint8_t *p, size_t n, bool last,
+                      struct wst_cause *why)
+{
+    struct wst__inbox *in = &ws->inbox;
+    struct wst__block body;
+    int rc = in->packed ? wst__inbox_add(in, &ws->env, p, n, 0, false) : wst__inbox_pass(in, p, n);
+
+    if (rc == 0 && last)
+        rc = wst__inbox_end(in, &ws->env);
+    if (rc != 0)
+        return fail_message(ws, why, rc);
+    if (!in->packed)
+        return hand_on(ws, p, n, last);
+    body = in->body;
+    n = in->len;
+    in->passed += n;
+    in->body.data = NULL;
+    in->body.cap = in->len = 0;
+    rc = hand_on(ws, body.data, n, last);
+    wst__pool_give(ws->env.pool, &body);
+    return rc;
 }
 
 /* The last frame of the message under way is complete. */
 static int end_message(struct wst__ws *ws, struct wst_cause *why)
 {
-    struct wst__block body = ws->body;
-    size_t n = ws->body_len;
-    unsigned type = ws->type;
-    int rc;
+    struct wst__inbox *in = &ws->inbox;
+    int rc = wst__inbox_end(in, &ws->env);
+    struct wst__block body = in->body;
+    size_t n = in->len;
+    uint8_t type = in->type;
 
-    if (type == OPCODE_TEXT && ws->utf8 != WST__UTF8_ACCEPT)
-        return fail_utf8(ws, why, "a text message that ends inside a character (RFC 6455, 8.1)");
-    ws->body.data = NULL;
-    ws->body.cap = ws->body_len = 0;
-    ws->type = 0;
+    if (rc != 0)
+        return fail_message(ws, why, rc);
+    in->body.data = NULL;
+    in->body.cap = in->len = 0;
+    in->type = 0;
     rc = deliver(ws, type, body.data, n);
     wst__pool_give(ws->env.pool, &body);
+    return rc;
+}
+
+/* |n| bytes of the message under way; so many are |left| of the frame, the last one if |fin|. */
+static int take_payload(struct wst__ws *ws, const uint8_t *p, size_t n, size_t left, bool fin,
+                        struct wst_cause *why)
+{
+    bool last = fin && left == 0;
+    int rc;
+
+    if (ws->cbs->chunk) {
+        rc = take_chunk(ws, p, n, last, why);
+    } else {
+        rc = wst__inbox_add(&ws->inbox, &ws->env, p, n, left, fin);
+        if (rc != 0)
+            return fail_message(ws, why, rc);
+        rc = last ? end_message(ws, why) : GO_ON;
+    }
+    /* One turn of the loop is not for one connection alone. */
+    if (rc == GO_ON && ws->inbox.packed && wst__inflate_work(ws->env.deflate) > INFLATE_TURN) {
+        ws->yielded = true;
+        rc = STOP;
+    }
     return rc;
 }
 
@@ -302,6 +366,13 @@ static int end_message(struct wst__ws *ws, struct wst_cause *why)
 static bool is_control(unsigned opcode)
 {
     return (opcode & 8) != 0;
+}
+
+/* RSV1 on the first frame of a message says that it is compressed (RFC 7692, 6). */
+static bool may_be_packed(const struct wst__ws *ws, const struct wslay_frame_iocb *io)
+{
+    return ws->env.deflate && io->rsv == RSV1_ONLY && !is_control(io->opcode) &&
+           io->opcode != OPCODE_CONTINUATION;
 }
 
 static int check_control(struct wst__ws *ws, const struct wslay_frame_iocb *io,
@@ -324,28 +395,22 @@ static int check_header(struct wst__ws *ws, const struct wslay_frame_iocb *io,
 {
     if (io->mask)
         return fail_protocol(ws, why, "the server masked a frame (RFC 6455, 5.1)");
-    if (io->rsv)
+    if (io->rsv && !may_be_packed(ws, io))
         return fail_protocol(ws, why, "a reserved bit is set (RFC 6455, 5.2)");
     if (is_control(io->opcode))
         return check_control(ws, io, why);
     if (io->opcode > OPCODE_BINARY)
         return fail_protocol(ws, why, "a reserved opcode (RFC 6455, 5.2)");
-    if (io->opcode == OPCODE_CONTINUATION && !ws->type)
+    if (io->opcode == OPCODE_CONTINUATION && !ws->inbox.type)
         return fail_protocol(ws, why, "a continuation of no message (RFC 6455, 5.4)");
-    if (io->opcode != OPCODE_CONTINUATION && ws->type)
+    if (io->opcode != OPCODE_CONTINUATION && ws->inbox.type)
         return fail_protocol(ws, why, "a message inside another message (RFC 6455, 5.4)");
-    if (io->payload_length > ws->max_message - ws->body_len)
+    if (io->opcode != OPCODE_CONTINUATION)
+        wst__inbox_begin(&ws->inbox, io->opcode, io->rsv != 0);
+    /* Of a compressed message it is the inflated size that counts. */
+    if (!ws->inbox.packed && io->payload_length > wst__inbox_room(&ws->inbox, ws->env.max_message))
         return fail_too_large(ws, why);
-    if (io->opcode != OPCODE_CONTINUATION) {
-        ws->type = io->opcode;
-        ws->utf8 = WST__UTF8_ACCEPT;
-    }
     return GO_ON;
-}
-
-static int end_frame(struct wst__ws *ws, const struct wslay_frame_iocb *io, struct wst_cause *why)
-{
-    return io->fin ? end_message(ws, why) : GO_ON;
 }
 
 /* A frame that is whole in the input, but not a whole message by itself. */
@@ -355,11 +420,11 @@ static int take_frame(struct wst__ws *ws, const struct wslay_frame_iocb *io, con
     size_t n = (size_t)io->payload_length;
     int rc = check_header(ws, io, why);
 
-    if (rc == GO_ON && is_control(io->opcode))
+    if (rc != GO_ON)
+        return rc;
+    if (is_control(io->opcode))
         return take_control(ws, io->opcode, p, n, why);
-    if (rc == GO_ON)
-        rc = add_body(ws, p, n, 0, io->fin, why);
-    return rc == GO_ON ? end_frame(ws, io, why) : rc;
+    return take_payload(ws, p, n, 0, io->fin, why);
 }
 
 /* |n| bytes of the frame under way: the last ones when nothing is left afterwards. */
@@ -369,15 +434,28 @@ static int take_part(struct wst__ws *ws, struct wst__frames *f, const uint8_t *p
     struct wslay_frame_iocb io = f->io;
     size_t at = (size_t)f->got;
     size_t left = (size_t)(f->length - f->got) - n;
-    int rc;
 
     wst__frames_count(f, n);
-    if (is_control(io.opcode)) {
-        memcpy(f->control + at, p, n);
-        return left ? GO_ON : take_control(ws, io.opcode, f->control, at + n, why);
-    }
-    rc = add_body(ws, p, n, left, io.fin, why);
-    return rc == GO_ON && !left ? end_frame(ws, &io, why) : rc;
+    if (!is_control(io.opcode))
+        return take_payload(ws, p, n, left, io.fin, why);
+    memcpy(f->control + at, p, n);
+    return left ? GO_ON : take_control(ws, io.opcode, f->control, at + n, why);
+}
+
+/* As much of the frame under way as there is. */
+static int go_on_frame(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p,
+                       const uint8_t *end, struct wst_cause *why)
+{
+    const uint8_t *payload = *p;
+    uint64_t left = f->length - f->got;
+    size_t n = (size_t)(end - *p);
+
+    if (n > left)
+        n = (size_t)left;
+    if (ws->inbox.packed && n > INFLATE_SLICE)
+        n = INFLATE_SLICE;
+    *p += n;
+    return take_part(ws, f, payload, n, why);
 }
 
 /*
@@ -389,34 +467,17 @@ static int begin_frame(struct wst__ws *ws, struct wst__frames *f, const uint8_t 
 {
     struct wslay_frame_iocb io = f->io;
     const uint8_t *payload = *p;
-    size_t have = (size_t)(end - *p);
     int rc = check_header(ws, &io, why);
 
     if (rc != GO_ON)
         return rc;
-    if (have < io.payload_length) {
-        *p = end;
-        return take_part(ws, f, payload, have, why);
-    }
+    if (is_control(io.opcode) || !io.fin || io.opcode == OPCODE_CONTINUATION || io.rsv ||
+        (size_t)(end - *p) < io.payload_length)
+        return go_on_frame(ws, f, p, end, why);
     *p += io.payload_length;
-    if (is_control(io.opcode) || !io.fin || io.opcode == OPCODE_CONTINUATION)
-        return take_part(ws, f, payload, (size_t)io.payload_length, why);
     wst__frames_count(f, (size_t)io.payload_length);
-    ws->type = 0;
+    ws->inbox.type = 0;
     return take_whole(ws, io.opcode, payload, (size_t)io.payload_length, why);
-}
-
-static int go_on_frame(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p,
-                       const uint8_t *end, struct wst_cause *why)
-{
-    const uint8_t *payload = *p;
-    uint64_t left = f->length - f->got;
-    size_t n = (size_t)(end - *p);
-
-    if (n > left)
-        n = (size_t)left;
-    *p += n;
-    return take_part(ws, f, payload, n, why);
 }
 
 static int fail_header(struct wst__ws *ws, struct wst_cause *why)
@@ -430,7 +491,7 @@ static int fail_header(struct wst__ws *ws, struct wst_cause *why)
 static inline int take_ahead(struct wst__ws *ws, const struct wslay_frame_iocb *io,
                              const uint8_t *p, size_t n, struct wst_cause *why)
 {
-    if (io->fin && !io->rsv && !ws->type &&
+    if (io->fin && !io->rsv && !ws->inbox.type &&
         (io->opcode == OPCODE_TEXT || io->opcode == OPCODE_BINARY))
         return take_whole(ws, io->opcode, p, n, why);
     return take_frame(ws, io, p, why);
@@ -503,8 +564,11 @@ int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *use
     int rc = GO_ON;
 
     *used = n;
+    ws->yielded = false;
     if (ws->over || n == 0)
         return 0;
+    if (ws->env.deflate)
+        wst__inflate_turn(ws->env.deflate);
     end = bytes + n;
     f = ws->frames ? ws->frames : wst__pool_take_frames(ws->env.pool);
     if (!f)
@@ -525,14 +589,10 @@ int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *use
 uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room)
 {
     const struct wst__frames *f = ws->frames;
-    uint64_t left = f ? f->length - f->got : 0;
 
-    if (left < PLACE_MIN || grow_body(ws, PLACE_MIN, (size_t)left - PLACE_MIN, f->io.fin) != 0)
+    if (!f || is_control(f->io.opcode) || f->got == f->length || ws->cbs->chunk)
         return NULL;
-    *room = ws->body.cap - ws->body_len;
-    if (*room > left)
-        *room = (size_t)left;
-    return ws->body.data + ws->body_len;
+    return wst__inbox_place(&ws->inbox, &ws->env, (size_t)(f->length - f->got), f->io.fin, room);
 }
 
 int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why)
@@ -541,11 +601,18 @@ int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why)
     int rc;
 
     wst__frames_count(f, n);
-    rc = extend_body(ws, n, why);
-    if (rc == GO_ON && f->got == f->length)
-        rc = end_frame(ws, &f->io, why);
+    rc = wst__inbox_placed(&ws->inbox, n);
+    if (rc != 0)
+        rc = fail_message(ws, why, rc);
+    else
+        rc = f->io.fin && f->got == f->length ? end_message(ws, why) : GO_ON;
     put_frames(ws, f, rc);
     return rc < 0 ? rc : 0;
+}
+
+bool wst__ws_yielded(const struct wst__ws *ws)
+{
+    return ws->yielded;
 }
 
 /* ---- Sending ------------------------------------------------------------------------------- */
@@ -557,20 +624,74 @@ static void note_level(struct wst__ws *ws)
         ws->above_low_water = true;
 }
 
+/* Compressed, when that is worth it. */
+static int send_packed(struct wst__ws *ws, uint8_t first, const void *data, size_t n, void *ref)
+{
+    struct wst__block packed = {NULL, 0};
+    size_t made;
+    int rc;
+
+    if (!wst__deflate_pack(ws->env.deflate, ws->env.pool, data, n, &packed, &made))
+        return wst__outbox_data(&ws->outbox, &ws->env, first, data, n, ref, n);
+    rc = wst__outbox_data(&ws->outbox, &ws->env, first | RSV1, packed.data, made, ref, n);
+    if (rc != 0)
+        wst__deflate_unsent(ws->env.deflate);
+    wst__pool_give(ws->env.pool, &packed);
+    return rc;
+}
+
+/* May a whole message of this type be sent now? */
+static int check_send(const struct wst__ws *ws, enum wst_message_type type, const void *data,
+                      size_t n)
+{
+    if (type != WST_TEXT && type != WST_BINARY)
+        return WST_ERR_INVALID;
+    if (ws->closing)
+        return WST_ERR_NOT_OPEN;
+    if (ws->part_type)
+        return WST_ERR_STATE;
+    return type == WST_TEXT && !wst__utf8_valid(data, n) ? WST_ERR_BAD_UTF8 : 0;
+}
+
 int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                  void *ref)
 {
-    int rc;
+    uint8_t first = (uint8_t)(FIN | type);
+    int rc = check_send(ws, type, data, n);
 
-    if (type != WST_TEXT && type != WST_BINARY)
-        return WST_ERR_INVALID;
-    if (ws->closing || ws->over)
-        return WST_ERR_NOT_OPEN;
-    if (type == WST_TEXT && !wst__utf8_valid(data, n))
-        return WST_ERR_BAD_UTF8;
-    rc = wst__outbox_data(&ws->outbox, &ws->env, (uint8_t)(FIN | type), data, n, ref, n);
+    if (rc != 0)
+        return rc;
+    rc = ws->env.deflate ? send_packed(ws, first, data, n, ref)
+                         : wst__outbox_data(&ws->outbox, &ws->env, first, data, n, ref, n);
     note_level(ws);
     return rc;
+}
+
+int wst__ws_send_part(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                      bool last, void *ref)
+{
+    uint8_t first = ws->part_type ? OPCODE_CONTINUATION : (uint8_t)type;
+    uint8_t utf8 = ws->part_utf8;
+    int rc;
+
+    if ((type != WST_TEXT && type != WST_BINARY) || (ws->part_type && ws->part_type != type))
+        return WST_ERR_INVALID;
+    if (ws->closing)
+        return WST_ERR_NOT_OPEN;
+    if (type == WST_TEXT) {
+        utf8 = wst__utf8_feed(utf8, data, n);
+        if (utf8 == WST__UTF8_REJECT || (last && utf8 != WST__UTF8_ACCEPT))
+            return WST_ERR_BAD_UTF8;
+    }
+    first |= last ? FIN : 0;
+    rc = wst__outbox_data(&ws->outbox, &ws->env, first, data, n, ref, (size_t)(ws->part_bytes + n));
+    if (rc != 0)
+        return rc;
+    ws->part_type = last ? 0 : (uint8_t)type;
+    ws->part_utf8 = utf8;
+    ws->part_bytes = last ? 0 : ws->part_bytes + n;
+    note_level(ws);
+    return 0;
 }
 
 int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n)
@@ -579,7 +700,7 @@ int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n)
 
     if (n > WST__CONTROL_MAX)
         return WST_ERR_INVALID;
-    if (ws->closing || ws->over)
+    if (ws->closing)
         return WST_ERR_NOT_OPEN;
     rc = wst__outbox_ping(&ws->outbox, &ws->env, payload, n);
     note_level(ws);
@@ -592,7 +713,7 @@ int wst__ws_close(struct wst__ws *ws, int code, const char *reason, size_t n)
         return WST_ERR_INVALID;
     if (n && !wst__utf8_valid((const uint8_t *)reason, n))
         return WST_ERR_INVALID;
-    if (ws->closing || ws->over)
+    if (ws->closing)
         return WST_ERR_NOT_OPEN;
     return queue_close(ws, code, reason, n);
 }

@@ -36,9 +36,14 @@ struct wst__ws_config {
     /* Unpredictable bytes for masking keys; fills |p| from a pool, never fails once open. */
     void (*random)(void *arg, void *p, size_t n);
     void *random_arg;
-    /* Extensions as agreed in the upgrade ("" none): the seam for permessage-deflate (RFC 7692). */
+    /* Extensions as agreed in the upgrade (NULL or "": none), and as they were offered;
+     * wire/deflate.h has the usual offer.  Borrowed for the call. */
     const char *extensions;
+    const char *offered_extensions;
+    size_t compress_min_bytes; /* Messages below it are not compressed. */
 };
+
+enum { WST__CHUNK_FIRST = 1, WST__CHUNK_LAST = 2 }; /* Both: a whole message. */
 
 /* Callbacks return false to stop: wst__ws_feed() then returns at once, without having looked at
  * what follows (paused, or the connection is closing). */
@@ -53,6 +58,10 @@ struct wst__ws_cbs {
     void (*sent)(void *arg, void *ref, size_t n);
     /* The queue fell to the low-water mark after it had been above. */
     void (*drained)(void *arg);
+    /* Instead of |message| when not NULL: pieces of a message as they arrive, |where|
+     * WST__CHUNK_*.  A text's pieces may end inside a character; the whole is checked. */
+    bool (*chunk)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                  unsigned where);
 };
 
 /* NOMEM; BAD_UPGRADE when |extensions| cannot be done. */
@@ -70,18 +79,29 @@ void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_
  * left for that frame).  Bytes after the peer's close frame or an error are ignored.
  *
  * Callbacks may send, ping and close; they may not feed or free |ws|.
+ *
+ * It also stops early when compressed messages have cost much: wst__ws_yielded() says so, and the
+ * rest is to be fed in the next turn of the loop.
  */
 int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *used,
                  struct wst_cause *why);
+bool wst__ws_yielded(const struct wst__ws *ws);
 /* Where the missing bytes of a large message may be received straight to; NULL: feed them. */
 uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room);
 /* |n| bytes were put there.  As wst__ws_feed(). */
 int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why);
 
 /* Queues a message, masked.  QUEUE_FULL (the ceiling counts payload, framing and 24 bytes of notes
- * on each message), TOO_LARGE, BAD_UTF8, NOT_OPEN (a close was queued), INVALID, NOMEM. */
+ * on each message), TOO_LARGE, BAD_UTF8, STATE, NOT_OPEN (a close was queued), INVALID, NOMEM. */
 int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                  void *ref);
+/*
+ * Sends a message in parts, each of them a fragment, whose number and size need not be known; the
+ * |ref| of the |last| one is told, with the size of all.  Until then wst__ws_send() says STATE.
+ * They are not compressed.  INVALID also when |type| changes.  A refused part may be tried again.
+ */
+int wst__ws_send_part(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                      bool last, void *ref);
 /* Queues a ping; it goes ahead of data that has not begun to leave.  NOT_OPEN, INVALID (> 125),
  * QUEUE_FULL (64 have not left yet), NOMEM. */
 int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n);

@@ -59,7 +59,7 @@ static void move(struct wst__outbox *o, const struct wst__block *to)
     o->high = to->cap;
 }
 
-static int take_block(struct wst__outbox *o, struct wst__ws_pool *pool, size_t need)
+static inline int take_block(struct wst__outbox *o, struct wst__ws_pool *pool, size_t need)
 {
     int rc = wst__pool_take(pool, &o->block, need, need);
 
@@ -68,7 +68,7 @@ static int take_block(struct wst__outbox *o, struct wst__ws_pool *pool, size_t n
 }
 
 /* Makes room for |need| more bytes: of frames and marks.  NOMEM. */
-static int reserve(struct wst__outbox *o, const struct wst__outbox_env *env, size_t need)
+static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t need)
 {
     size_t live = o->tail - o->head + o->high - o->low;
     struct wst__block larger = {NULL, 0};
@@ -80,8 +80,6 @@ static int reserve(struct wst__outbox *o, const struct wst__outbox_env *env, siz
         move(o, &o->block);
         return 0;
     }
-    if (!o->block.data)
-        return take_block(o, env->pool, need);
     cap = live + need > 2 * o->block.cap ? live + need : 2 * o->block.cap;
     rc = wst__pool_take(env->pool, &larger, cap, cap);
     if (rc != 0)
@@ -120,7 +118,7 @@ static size_t write_long_head(uint8_t *to, uint8_t first, uint64_t n)
 }
 
 /* Writes a whole frame. */
-static inline void write_frame(const struct wst__outbox_env *env, uint8_t *to, uint8_t first,
+static inline void write_frame(const struct wst__ws_env *env, uint8_t *to, uint8_t first,
                                const uint8_t *data, size_t n)
 {
     size_t head = 2;
@@ -137,14 +135,15 @@ static inline void write_frame(const struct wst__outbox_env *env, uint8_t *to, u
         wst__mask(to + KEY, data, n, to);
 }
 
-static inline int add_frame(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
+static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                             const uint8_t *data, size_t n, void *ref, size_t size)
 {
     size_t frame = head_size(n) + n;
     struct mark *mark;
 
     if (o->low - o->tail < frame + sizeof *mark) {
-        int rc = reserve(o, env, frame + sizeof *mark);
+        int rc = o->block.data ? reserve(o, env, frame + sizeof *mark)
+                               : take_block(o, env->pool, frame + sizeof *mark);
 
         if (rc != 0)
             return rc;
@@ -159,21 +158,21 @@ static inline int add_frame(struct wst__outbox *o, const struct wst__outbox_env 
     return 0;
 }
 
-int wst__outbox_data(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
+int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size)
 {
     size_t used = o->tail - o->head + o->high - o->low;
     size_t over = sizeof(struct mark) + head_size(n);
 
-    if (n > env->max || over > env->max - n)
+    if (n > env->max_queue || over > env->max_queue - n)
         return WST_ERR_TOO_LARGE;
-    if (used > env->max - n - over)
+    if (used > env->max_queue - n - over)
         return WST_ERR_QUEUE_FULL;
     return add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
 }
 
-int wst__outbox_close(struct wst__outbox *o, const struct wst__outbox_env *env,
-                      const uint8_t *payload, size_t n)
+int wst__outbox_close(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
+                      size_t n)
 {
     int rc = add_frame(o, env, FIN | OPCODE_CLOSE, payload, n, NULL, NO_END);
 
@@ -195,7 +194,7 @@ static uint32_t control_size(const struct wst__outbox *o, uint32_t at)
  */
 static void keep_newest_pong(struct wst__outbox *o)
 {
-    uint32_t from = o->is_shown && o->shown_control ? o->shown_control : o->control_next;
+    uint32_t from = o->shown_control ? o->shown_control : o->control_next;
     uint32_t to = from;
     uint32_t last = UINT32_MAX;
 
@@ -229,7 +228,7 @@ static int reserve_control(struct wst__outbox *o)
     return 0;
 }
 
-static int add_control(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t opcode,
+static int add_control(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t opcode,
                        const uint8_t *payload, size_t n)
 {
     int rc = reserve_control(o);
@@ -241,8 +240,8 @@ static int add_control(struct wst__outbox *o, const struct wst__outbox_env *env,
     return 0;
 }
 
-int wst__outbox_ping(struct wst__outbox *o, const struct wst__outbox_env *env,
-                     const uint8_t *payload, size_t n)
+int wst__outbox_ping(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
+                     size_t n)
 {
     int rc;
 
@@ -261,8 +260,8 @@ static bool close_has_begun(const struct wst__outbox *o)
            (o->low == o->high || (o->begun && o->high - o->low == sizeof(struct mark)));
 }
 
-int wst__outbox_pong(struct wst__outbox *o, const struct wst__outbox_env *env,
-                     const uint8_t *payload, size_t n)
+int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
+                     size_t n)
 {
     int rc;
 
@@ -304,10 +303,9 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
 {
     size_t first;
 
-    if (o->is_shown) {
+    if (o->shown) {
         /* Nothing of what was handed out before was taken. */
         o->blocked = true;
-        o->is_shown = false;
         keep_newest_pong(o);
     }
     first = data_first(o);
@@ -328,7 +326,6 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
     else
         (void)add_piece(&ps, o->block.data + o->head, o->tail - o->head);
     o->shown = ps.bytes;
-    o->is_shown = ps.bytes != 0;
     return ps.count;
 }
 
@@ -402,18 +399,18 @@ static size_t taken_control(const struct wst__outbox *o, size_t n, size_t *first
     return smaller(n - *first, o->shown_control - o->control_head);
 }
 
-void wst__outbox_taken(struct wst__outbox *o, const struct wst__outbox_env *env, size_t n,
+void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg)
 {
     assert(n <= o->shown);
     o->blocked = n < o->shown;
-    o->is_shown = false;
     o->shown = 0;
     if (o->control) {
         size_t first = 0;
         size_t control = taken_control(o, n, &first);
 
         n -= control;
+        o->shown_control = 0;
         take_control(o, control);
         tidy_control(o);
         if (o->blocked)

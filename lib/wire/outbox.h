@@ -11,7 +11,7 @@
 #ifndef WST_WIRE_OUTBOX_H
 #define WST_WIRE_OUTBOX_H
 
-#include "wire/pool.h"
+#include "wire/env.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,42 +33,33 @@ struct wst__outbox {
     uint32_t control_head, control_tail;
     uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
     uint32_t shown_control; /* How much of |control| was handed out last. */
-    size_t shown;           /* Bytes handed out last, */
-    bool is_shown;          /* and not yet accounted for. */
+    size_t shown;           /* Bytes handed out last and not yet accounted for. */
     bool blocked;           /* What was handed out last was not wholly taken. */
     bool closing;           /* The last mark is the close frame's. */
     uint8_t control_opcode; /* Of the frame that has begun to leave. */
     uint8_t pings;          /* That have not left. */
 };
 
-/* What an outbox needs of its owner. */
-struct wst__outbox_env {
-    struct wst__ws_pool *pool;
-    size_t max; /* Bytes of frames and marks. */
-    void (*random)(void *arg, void *p, size_t n);
-    void *random_arg;
-};
-
 /*
  * Adds a data frame: |first| is its first byte (FIN, RSV, opcode).  |size| is what is told about
  * the message at its end: the application's bytes.  QUEUE_FULL, TOO_LARGE, NOMEM.
  */
-int wst__outbox_data(struct wst__outbox *o, const struct wst__outbox_env *env, uint8_t first,
+int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size);
 /* Adds the close frame, behind everything and whatever the ceiling.  NOMEM. */
-int wst__outbox_close(struct wst__outbox *o, const struct wst__outbox_env *env,
-                      const uint8_t *payload, size_t n);
+int wst__outbox_close(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
+                      size_t n);
 /* Adds a ping.  QUEUE_FULL, NOMEM. */
-int wst__outbox_ping(struct wst__outbox *o, const struct wst__outbox_env *env,
-                     const uint8_t *payload, size_t n);
+int wst__outbox_ping(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
+                     size_t n);
 /* Adds a pong; once output is blocked it replaces the one that waits.  NOMEM. */
-int wst__outbox_pong(struct wst__outbox *o, const struct wst__outbox_env *env,
-                     const uint8_t *payload, size_t n);
+int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
+                     size_t n);
 
 /* The bytes to send next, as wst__ws_output(). */
 size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max);
 /* So many of them were taken.  |sent| is told of each message that has wholly left; it may add. */
-void wst__outbox_taken(struct wst__outbox *o, const struct wst__outbox_env *env, size_t n,
+void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg);
 /* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,

@@ -1,7 +1,35 @@
-"""Makes tests/lib importable."""
+"""Makes tests/lib importable; a server with a real Redis behind it."""
 
 import os
 import sys
 
+import pytest
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
+
+from audit import Monitor  # noqa: E402  (the path comes first)
+from redis_server import RedisServer  # noqa: E402
+from wstserver import Server  # noqa: E402
+
+
+@pytest.fixture
+def redis():
+    """A Redis of this test's own."""
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def backend(redis):
+    """A wsticket-server on that Redis."""
+    with Server("--redis-timeout", "500", redis=redis.url) as running:
+        running.wait_log("[Redis] Connected")
+        yield running
+
+
+@pytest.fixture
+def monitor(redis):
+    """What that Redis executes."""
+    with Monitor(redis) as running:
+        yield running

@@ -9,6 +9,7 @@ import pytest
 
 from cli import Cli, run
 from plainserver import PlainServer
+from wstserver import Server
 
 PLAIN = ["connect", "--no-ticket", "--base-delay", "20ms", "--cap", "100ms"]
 
@@ -154,6 +155,22 @@ def test_once_after_a_stable_link():
         server.drop()
         assert cli.wait() == 3
         assert server.opened == 1
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_ends_after_connections_that_were_refused(tls):
+    """libcurl 7.88 closes their sockets silently; they must not keep the loop alive."""
+    with Server(tls=tls) as server:
+        ca = ["--ca-file", server.ca_file] if tls else []
+        with Cli("connect", *ca, "--base-delay", "20ms", "--cap", "100ms", server.url) as cli:
+            cli.wait_open()
+            server.kill()
+            cli.wait_err("Failed to connect", 3)
+            server.start()
+            cli.wait_open(2)
+            start = time.monotonic()
+            assert cli.stop() == 0
+            assert time.monotonic() - start < 3
 
 
 @pytest.mark.quick

@@ -101,15 +101,18 @@ def test_a_slow_reader_pauses_the_server():
 
 
 def test_interrupt_while_nobody_reads():
-    """A blocked stdout holds up neither the first nor the second Ctrl-C."""
+    """
+    A blocked stdout holds up neither the first nor the second Ctrl-C.  Not under valgrind, which
+    takes the stack of the thread that is left blocked for a leak.
+    """
     with PlainServer() as server:
         read, write = os.pipe()
-        with Cli(*PLAIN, "--ping-interval", "0", server.url, stdout=write) as cli:
+        with Cli(*PLAIN, "--ping-interval", "0", server.url, stdout=write, wrap=[]) as cli:
             os.close(write)
             cli.wait_open()
-            server.send(*["b" * 65535] * 100)
-            eventually(lambda: resident(cli.process.pid) > 0, "its memory")
-            cli.wait_open()
+            sending = server.send(*["b" * 65535] * 2000)
+            with pytest.raises(Exception):
+                sending.exception(0.5)  # It has come to a standstill.
             start = time.monotonic()
             cli.signal(signal.SIGINT)
             time.sleep(0.2)  # So that they are two signals and not one.

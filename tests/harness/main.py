@@ -5,6 +5,7 @@ the end one line over all of them.  tests/run itself has installed what is neede
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -82,6 +83,8 @@ def main():
         inner = [word for word in sys.argv[1:]]
         return debian.run(args.debian, debian.without_option(inner), proxies)
     proc.adopt_orphans()
+    # Told to end, the harness ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("tests/run: terminated"))
     place = suites.Place(quick=args.quick, long=args.long, fuzz_seconds=args.fuzz_seconds)
     began = time.monotonic()
     cases = []

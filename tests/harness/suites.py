@@ -12,6 +12,7 @@ Tests that start programs of ours are told by variables:
 """
 
 import glob
+import json
 import os
 import shutil
 
@@ -20,8 +21,8 @@ from report import FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_p
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SANITIZERS = {
-    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:"
-                    "allocator_may_return_null=1:exitcode=97",
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1:"
+                    "exitcode=97",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
 }
 PYTEST_DIRS = ["tests/server", "tests/e2e"]
@@ -57,7 +58,7 @@ class Place:
         """
         where = os.path.join(self.top, name)
         if name in self.built:
-            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "see above")]
+            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "it did not build")]
         meson = ["meson", "setup", where, TOP, "-Dwerror=true", *options]
         if os.path.exists(os.path.join(where, "build.ninja")):
             meson.insert(2, "--reconfigure")
@@ -111,9 +112,13 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None):
         return [Case(name, FAILED, "there are no end-to-end tests")]
     command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
                "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
+               # Most of their time they wait.  Tests that cannot stand beside each other carry
+               # the mark xdist_group.
+               "-n", "4", "--dist", "loadgroup",
                *(["-m", "quick"] if place.quick else []), *options, *dirs]
     problem = proc.run(command, log, timeout, cwd=TOP,
-                       env={**place.env, "WST_BUILD": where, **(env or {})})
+                       env={**place.env, "WST_BUILD": where, "PYTHONHASHSEED": "0",
+                            **(env or {})})
     if not os.path.exists(junit):
         return lacking + [Case(name, FAILED, f"{problem}\n{tail(log)}")]
     cases = lacking + from_junit(junit)
@@ -145,7 +150,10 @@ def unit(place, log):
     if not place.built["gcc"]:
         return cases
     # The analyzers take their time.
-    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [])
+    # The simulated worlds: 2,000 by default, which will do for every commit.
+    seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
+    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [],
+                              env=seeds)
 
 
 def clang(place, log):
@@ -154,7 +162,8 @@ def clang(place, log):
     where, cases = place.build("clang", log, env={"CC": "clang"})
     if not place.built["clang"]:
         return cases
-    return cases + meson_test(place, where, log, ["--no-suite", "style"])
+    # The instruction counts are asserted for gcc.
+    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf"])
 
 
 def build_asan(place, log):
@@ -167,7 +176,8 @@ def asan(place, log):
     if not place.built["asan"]:
         return cases
     return cases + meson_test(place, where, log,
-                              ["--no-suite", "style", "--no-suite", "abi", "-t", "3"],
+                              ["--no-suite", "style", "--no-suite", "abi", "--no-suite", "perf",
+                               "-t", "3"],
                               env=SANITIZERS)
 
 
@@ -198,7 +208,7 @@ def valgrind_e2e(place, log):
             "--errors-for-leak-kinds=all", "--error-exitcode=97", "--child-silent-after-fork=yes",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
-    cases += pytest(place, where, log, "valgrind-e2e", timeout=1200,
+    cases += pytest(place, where, log, "valgrind-e2e", ["--timeout=300"], timeout=1200,
                     env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")
 
@@ -229,17 +239,35 @@ def coverage(place, log):
         return cases
     for path in glob.glob(where + "/**/*.gcda", recursive=True):
         os.remove(path)
-    cases += meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "abi"])
+    cases += meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "abi",
+                                            "--no-suite", "perf"])
     cases += pytest(place, where, log, "coverage-e2e")
     target = place.empty_dir("coverage-report")
+    summary = target + "/summary.json"
     command = ["gcovr", "--root", TOP, "--object-directory", where, "--filter", "lib/",
-               "--print-summary", "--txt", target + "/lines.txt", "--html-details",
-               target + "/index.html"]
+               "--exclude-unreachable-branches", "--exclude-throw-branches",
+               "--json-summary", summary, "--txt", target + "/lines.txt",
+               "--html-details", target + "/index.html"]
     problem = proc.run(command, log, 300, cwd=TOP)
     cases.append(Case("coverage report", FAILED if problem else PASSED, problem))
     if not problem:
-        print(f"\n  coverage: {os.path.relpath(target)}/index.html, lines.txt")
+        print("\n" + coverage_table(summary) + f"\n  {os.path.relpath(target)}/index.html")
     return cases
+
+
+def coverage_table(summary):
+    """Lines and branches of each room and of the whole, from gcovr's summary."""
+    sums = {}
+    with open(summary, encoding="utf-8") as text:
+        for entry in json.load(text)["files"]:
+            for room in (entry["filename"].split("/")[1], "whole"):
+                row = sums.setdefault(room, [0, 0, 0, 0])
+                for at, key in enumerate(("line_covered", "line_total", "branch_covered",
+                                          "branch_total")):
+                    row[at] += entry[key]
+    return "\n".join(f"  {room:8} lines {100 * row[0] / max(row[1], 1):5.1f} %  "
+                     f"branches {100 * row[2] / max(row[3], 1):5.1f} %"
+                     for room, row in sums.items())
 
 
 ALL = {

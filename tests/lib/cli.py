@@ -36,15 +36,19 @@ def run(*args, stdin="", timeout=PATIENCE, **env):
 
 
 class Cli:
-    """A running wsticket whose output is collected line by line."""
+    """
+    A running wsticket whose output is collected line by line.  |wrapper|: words to put before it,
+    e.g. to run it in a network namespace; |wrap|: in the place of WRAP.
+    """
 
     def __init__(self, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                 stderr=subprocess.PIPE, program=WSTICKET, **env):
+                 stderr=subprocess.PIPE, program=WSTICKET, wrapper=(), wrap=None, **env):
         self.changed = threading.Condition()
         self.lines = {"out": [], "err": []}
         self.raw = {"out": b"", "err": b""}
-        self.process = subprocess.Popen([*WRAP, program, *args], stdin=stdin, stdout=stdout,
-                                        stderr=stderr, env=environment(**env))
+        self.process = subprocess.Popen([*wrapper, *(WRAP if wrap is None else wrap), program,
+                                         *args], stdin=stdin, stdout=stdout, stderr=stderr,
+                                        env=environment(**env))
         self.readers = []
         for name, stream in (("out", self.process.stdout), ("err", self.process.stderr)):
             if stream:

@@ -33,8 +33,12 @@ class PlainServer:
         return self
 
     def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(20)
+        self.stop()
+
+    def stop(self):
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._done.set)
+            self._thread.join(20)
 
     @property
     def url(self):
@@ -53,6 +57,7 @@ class PlainServer:
             self.port = server.sockets[0].getsockname()[1]
             self._ready.set()
             await self._done.wait()
+            self._read.set()
             for socket in list(self._sockets):
                 socket.transport.abort()
 
@@ -67,11 +72,18 @@ class PlainServer:
                 message = await socket.recv()
                 self.received.append(message)
                 if self.echo:
-                    await socket.send(message)
+                    await self._answer(socket, message)
         except websockets.ConnectionClosed:
             pass
         finally:
             self._sockets.discard(socket)
+
+    @staticmethod
+    async def _answer(socket, message):
+        try:
+            await socket.send(message)
+        except websockets.ConnectionClosed:
+            pass  # There may be more to receive, from before the close.
 
     def _on_loop(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)

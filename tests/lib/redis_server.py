@@ -12,9 +12,12 @@ from wstserver import PATIENCE
 
 
 class RedisServer:
-    def __init__(self, password=None):
+    """|wrapper|: words to put before every command, e.g. to run it in a network namespace."""
+
+    def __init__(self, password=None, wrapper=()):
         self.dir = tempfile.mkdtemp(prefix="wstredis-")
         self.password = password
+        self.wrapper = list(wrapper)
         self.port = None
         self.proc = None
 
@@ -38,8 +41,8 @@ class RedisServer:
 
     def _try_start(self, port):
         # redis-server cannot ask the kernel for a port, so somebody may take it in between: try again.
-        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", self.dir,
-                   "--save", "", "--appendonly", "no", "--daemonize", "no"]
+        command = [*self.wrapper, "redis-server", "--port", str(port), "--bind", "127.0.0.1",
+                   "--dir", self.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"]
         if self.password:
             command += ["--requirepass", self.password]
         self.proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -61,8 +64,8 @@ class RedisServer:
         env = dict(os.environ)
         if self.password:
             env["REDISCLI_AUTH"] = self.password
-        done = subprocess.run(["redis-cli", "-h", "127.0.0.1", "-p", str(self.port), *args],
-                              env=env, capture_output=True, text=True, timeout=PATIENCE,
+        done = subprocess.run([*self.wrapper, "redis-cli", "-h", "127.0.0.1", "-p", str(self.port),
+                               *args], env=env, capture_output=True, text=True, timeout=PATIENCE,
                               check=check)
         return done.stdout.strip()
 

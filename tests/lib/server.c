@@ -130,6 +130,16 @@ static bool shake_hands(struct server *s, struct conn *c)
     return true;
 }
 
+/* Closing with unread input would be a reset, which can overtake the alert that was sent. */
+static void linger(struct conn *c)
+{
+    char bytes[512];
+
+    (void)shutdown(c->fd, SHUT_WR);
+    while (recv(c->fd, bytes, sizeof bytes, 0) > 0)
+        continue;
+}
+
 static void *serve(void *arg)
 {
     struct conn *c = arg;
@@ -137,6 +147,8 @@ static void *serve(void *arg)
 
     if (shake_hands(s, c))
         s->fn(c);
+    else
+        linger(c);
     SSL_free(c->ssl);
     (void)pthread_mutex_lock(&s->lock);
     s->fds[c->number - 1] = -1;

@@ -21,7 +21,8 @@ int world_teardown(void **state);
 
 /* Runs the loop until |*flag|; fails the test after ten seconds. */
 void world_run(struct world *w, const bool *flag);
-/* Runs it for |ms|, or until nothing is left to do. */
+void world_run_either(struct world *w, const bool *one, const bool *other);
+/* Runs it for |ms|. */
 void world_run_for(struct world *w, uint64_t ms);
 
 /* Default options, with |ca_file| (may be NULL). */

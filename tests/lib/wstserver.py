@@ -13,6 +13,7 @@ a Unix socket, so they work whatever happens to the server's network.
 import http.client
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -21,9 +22,11 @@ import tempfile
 import threading
 import time
 
-BUILD = os.environ.get("WST_BUILD", os.path.join(os.getcwd(), "build"))
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("WST_BUILD", os.path.join(TOP, "build")))
+WRAP = shlex.split(os.environ.get("WST_WRAP", ""))
 # Everything below waits on a condition and fails only after this long; valgrind is slow.
-PATIENCE = float(os.environ.get("WST_PATIENCE", "20"))
+PATIENCE = 60 if WRAP else 20
 
 
 def server_binary():
@@ -57,15 +60,17 @@ class Server:
     """A running wsticket-server.
 
     args: further options.  tls: with a throw-away certificate.  redis: a redis:// URL.
-    listen: HOST:PORT.  env: further environment.  wrapper: a command to run it under (valgrind).
+    listen: HOST:PORT.  env: further environment.  wrapper: a command to run it under, by default the
+    words of WST_WRAP (valgrind).
     """
 
-    def __init__(self, *args, tls=False, redis=None, listen="127.0.0.1:0", env=None, wrapper=()):
+    def __init__(self, *args, tls=False, redis=None, listen="127.0.0.1:0", env=None,
+                 wrapper=None):
         self.dir = tempfile.mkdtemp(prefix="wstserver-")
         self.args = list(args)
         self.listen = listen
         self.env = dict(env or {})
-        self.wrapper = list(wrapper)
+        self.wrapper = WRAP if wrapper is None else wrapper
         self.admin_socket = os.path.join(self.dir, "admin.sock")
         self.ca_file = os.path.join(self.dir, "tls", "ca.pem") if tls else None
         if tls:
@@ -82,7 +87,7 @@ class Server:
     def command(self):
         host = self.listen.rsplit(":", 1)[0]
         listen = f"{host}:{self.port}" if self.port else self.listen
-        return (self.wrapper + [server_binary(), "--listen", listen,
+        return (list(self.wrapper) + [server_binary(), "--listen", listen,
                                 "--admin-socket", self.admin_socket] + self.args)
 
     def start(self):
@@ -101,6 +106,7 @@ class Server:
                 raise AssertionError(f"the server did not start: {self.log[-5:]}")
         except AssertionError:
             self.kill()
+            shutil.rmtree(self.dir, ignore_errors=True)
             raise
         self.url = self.stdout[0].split()[1]
         self.port = int(self.url.split(":")[2].split("/")[0])
@@ -133,6 +139,7 @@ class Server:
         """SIGTERM; returns the exit status."""
         if not self.proc:
             return None
+        self.proc.send_signal(signal.SIGCONT)
         self.proc.send_signal(signal.SIGTERM)
         try:
             return self._reap()
@@ -158,16 +165,19 @@ class Server:
         self.proc.send_signal(signal.SIGCONT)
 
     def cleanup(self):
+        """Stops it and removes its files; returns the exit status, None when it was not running."""
         try:
-            self.stop()
+            return self.stop()
         finally:
             shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
         return self.start()
 
-    def __exit__(self, *exc):
-        self.cleanup()
+    def __exit__(self, kind, *exc):
+        code = self.cleanup()
+        # A crash, or what a sanitizer or valgrind found, is a failure of the test that ran it.
+        assert kind or code in (None, 0), f"exit status {code}; log: {self.log[-50:]}"
 
     # Steering
 

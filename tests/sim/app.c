@@ -11,6 +11,9 @@
 
 enum { ACCEPTED = 1, TAKEN, UNSENT };
 
+/* What a message is filled with. */
+static const char pattern[] = "abcdefghijklmnopqrstuvwxyz";
+
 static void trace_failure(struct sim_app *app, const char *what, const struct wst_error_info *e);
 
 /* ---- Inside a callback --------------------------------------------------------------------- */
@@ -51,6 +54,10 @@ static void on_state(struct wst_client *client, enum wst_state from, enum wst_st
                  wst_state_name(wst_client_state(client)));
     app->state_from = from;
     app->state = to;
+    if (to == WST_STATE_OPEN)
+        app->open_ms = sim_mono_ms(app->w);
+    if (to == WST_STATE_CLOSING)
+        app->closing_ms = sim_mono_ms(app->w);
     if (!app->quiet)
         sim_trace(app->w, "%s -> %s", wst_state_name(from), wst_state_name(to));
     leave(app, SIM_CB_STATE);
@@ -142,6 +149,21 @@ static void check_delay(struct sim_app *app, const struct wst_error_info *e)
         sim_fail(app->w, "a delay of %" PRIu64 " ms is too long", e->next_delay_ms);
 }
 
+/* Failures are forgiven by a link that stayed up, not by one that came up. */
+static void check_failures(struct sim_app *app, const struct wst_error_info *e)
+{
+    uint64_t end_ms = app->closing_ms ? app->closing_ms : sim_mono_ms(app->w);
+
+    if (app->open_ms && end_ms - app->open_ms >= app->config.stable_ms)
+        app->failures = 0;
+    app->open_ms = app->closing_ms = 0;
+    if (e->cause.code == WST_ERR_CANCELED || e->cause.code == 0)
+        return;
+    if (e->failures != ++app->failures)
+        sim_fail(app->w, "%u failures in a row are counted, it is %u", (unsigned)e->failures,
+                 (unsigned)app->failures);
+}
+
 /* What an attempt's and a link's end have in common. */
 static void note_failure(struct sim_app *app, const struct wst_error_info *e, enum wst_state state)
 {
@@ -152,6 +174,7 @@ static void note_failure(struct sim_app *app, const struct wst_error_info *e, en
     if (e->attempt != app->attempt)
         sim_fail(app->w, "the failure of attempt %" PRIu64 " is told of %" PRIu64, app->attempt,
                  e->attempt);
+    check_failures(app, e);
     app->failure = *e;
     app->must_end = e->next_delay_ms == WST_NO_DELAY;
     app->waits = !app->must_end;
@@ -233,9 +256,9 @@ static void check_echo(struct sim_app *app, const char *text, size_t len)
     if (id <= app->last_echoed)
         sim_fail(app->w, "echo %zu after %zu", id, app->last_echoed);
     app->last_echoed = id;
-    for (size_t i = 10; i < len; i++) {
-        if (text[i] != (char)('a' + i % 26)) {
-            sim_fail(app->w, "echo %zu is damaged at byte %zu", id, i);
+    for (size_t i = 10; i < len; i += 26) {
+        if (memcmp(text + i, pattern, len - i < 26 ? len - i : 26) != 0) {
+            sim_fail(app->w, "echo %zu is damaged behind byte %zu", id, i);
             return;
         }
     }
@@ -627,8 +650,8 @@ int sim_send(struct sim_app *app, size_t n)
     if (!text)
         abort();
     (void)snprintf(text, len + 1, "m%08zu ", app->sent + 1);
-    for (size_t i = 10; i < len; i++)
-        text[i] = (char)('a' + i % 26);
+    for (size_t i = 10; i < len; i += 26)
+        memcpy(text + i, pattern, len - i < 26 ? len - i : 26);
     CALL(app, rc,
          wst_client_send(app->client, WST_TEXT, text, len, (void *)(uintptr_t)(app->sent + 1)));
     free(text);
@@ -844,6 +867,16 @@ static bool is_at_rest(enum wst_state state)
     return state == WST_STATE_IDLE || state == WST_STATE_FAILED;
 }
 
+/* A ticket lives from its answer to its upgrade, and no longer. */
+static void check_secrets(struct sim_app *app, enum wst_state state)
+{
+    const struct wst_client *cl = app->client;
+    bool may = (state == WST_STATE_TICKET || state == WST_STATE_CONNECTING) && app->upgrades == 0;
+
+    if (!may && (!wst__secret_empty(&cl->ticket) || cl->one_time_url.host))
+        sim_fail(app->w, "a ticket is kept in state %s", wst_state_name(state));
+}
+
 /* Promise 4, and that what is not wanted is not there. */
 void sim_app_check(struct sim_app *app)
 {
@@ -869,6 +902,7 @@ void sim_app_check(struct sim_app *app)
         (w->streams_live != 1 || w->https_live))
         sim_fail(w, "the client is %s with %zu connections, %zu requests", wst_state_name(state),
                  w->streams_live, w->https_live);
+    check_secrets(app, state);
     if (app->open != (state == WST_STATE_OPEN || state == WST_STATE_CLOSING))
         sim_fail(w, "the client is %s, and that was not told", wst_state_name(state));
 }

@@ -49,7 +49,9 @@ struct sim_app {
     bool must_end; /* No attempt follows: the terminal event is due. */
     bool asked;    /* on_verdict was called for what ends now. */
     struct wst_error_info failure;
-    uint64_t starts, ends; /* Accepted; terminal events. */
+    uint32_t failures;            /* In a row, by our own count. */
+    uint64_t open_ms, closing_ms; /* When the link was; 0: it is not. */
+    uint64_t starts, ends;        /* Accepted; terminal events. */
     unsigned in_cb;
     bool closing, gone;
     unsigned close_cbs;

@@ -6,7 +6,7 @@
  * is closed, or the weather turns good, and then it must be open within a bound that is computed
  * here.
  *
- *   WST_SIM_SEEDS=N   how many (default 2000)
+ *   WST_SIM_SEEDS=N   how many (default 2000; with WST_LONG=1 ten million)
  *   WST_SIM_FIRST=N   the first one (default 1)
  *   WST_SIM_SEED=N    this one alone, with its trace
  */
@@ -15,6 +15,7 @@
 #include "client/driver.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,9 +135,11 @@ static void plan_refusal(struct sim_world *w, struct sim_ws_plan *p)
 
 static void plan_ws(struct sim_world *w, struct sim_ws_plan *p)
 {
-    static const char *const garbled[] = {
+    static const char wrong_accept[] =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
+    static const char *const garbled[] = {
+        wrong_accept,
         "HTTP/1.1 101 Switching",
         "SSH-2.0-OpenSSH\r\n",
         "\r\n\r\n",
@@ -410,6 +413,7 @@ static void draw_steps(struct seed *s, struct wst_config *c)
     if (c->ticket_step == WST_STEP_MODE_CALLBACK)
         c->ticket_in = WST_TICKET_IN_QUERY;
     w->server.ticket_in = c->ticket_in;
+    w->server.bearer = c->upgrade_bearer;
     w->server.no_tickets = c->ticket_step == WST_STEP_MODE_OMIT;
     w->server.open_door = c->token_step == WST_STEP_MODE_OMIT;
 }
@@ -578,12 +582,26 @@ struct result {
     uint64_t simulated_s, attempts, opens, steps;
 };
 
+static volatile uint64_t running;
+
+/* An assertion failed, or worse: which seed was it? */
+static void on_death(int sig)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "# seed %" PRIu64 " dies\n", running);
+
+    (void)!write(STDOUT_FILENO, text, (size_t)n);
+    (void)signal(sig, SIG_DFL);
+    (void)raise(sig);
+}
+
 static void run_seed(uint64_t number, bool tracing, struct result *r)
 {
     struct seed *s = calloc(1, sizeof *s);
 
     if (!s)
         abort();
+    running = number;
     make(s, number, tracing);
     run(s);
     r->seeds++;
@@ -639,6 +657,8 @@ static int sweep(uint64_t first, uint64_t count, struct result *sum)
         if (pids[k] == 0) {
             struct result r = {0};
 
+            (void)signal(SIGABRT, on_death);
+            (void)signal(SIGSEGV, on_death);
             for (uint64_t i = k; i < count && r.failed < 5; i += workers)
                 run_seed(first + i, false, &r);
             _exit(write(fds[1], &r, sizeof r) == sizeof r && r.failed == 0 ? 0 : 1);
@@ -663,7 +683,7 @@ static int sweep(uint64_t first, uint64_t count, struct result *sum)
 int main(void)
 {
     uint64_t one = number_from("WST_SIM_SEED", 0);
-    uint64_t count = number_from("WST_SIM_SEEDS", 2000);
+    uint64_t count = number_from("WST_SIM_SEEDS", number_from("WST_LONG", 0) ? 10000000 : 2000);
     struct result sum = {0};
     struct timespec a, b;
     double seconds;

@@ -353,7 +353,7 @@ static void advance(struct sim_world *w, uint64_t to_us)
 {
     if (to_us > w->real_us) {
         w->real_us = to_us;
-        w->timers_in_row = 0;
+        w->turns_in_row = w->timers_in_row = 0;
     }
 }
 
@@ -542,8 +542,9 @@ static void set_file(struct sim_file *f, const void *data, size_t n)
     wst__buf_fini(&f->data);
     wst__buf_init(&f->data, (size_t)1 << 20, true);
     f->exists = true;
-    if (wst__buf_add(&f->data, data, n) != 0)
+    if (wst__buf_add(&f->data, data, n) != 0 || wst__buf_add(&f->data, "", 1) != 0)
         abort();
+    f->data.len--; /* Terminated, for the tests. */
 }
 
 void sim_file_put(struct sim_world *w, const char *path, const char *text)

@@ -104,6 +104,7 @@ struct sim_server {
     int reject_close;      /* A bad ticket: open, then this close code ... */
     int reject_status;     /* ... or this status. */
     uint64_t spread_ms;    /* reconnectSpreadMs in ticket replies. */
+    bool bearer;           /* The upgrade carries the token. */
     enum wst_ticket_in ticket_in;
     const char *subprotocol; /* Chosen; NULL: none. */
     struct sim_token *tokens;

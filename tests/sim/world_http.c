@@ -19,6 +19,8 @@ struct wst__http {
     struct sim_http_plan plan;
     uint64_t attempt;
     uint64_t begun_us;
+    uint64_t ticket;  /* The one in the answer; 0: none. */
+    uint64_t life_ms; /* As told with it. */
     bool live;
     bool cookies;
     struct wst__http_answer answer;
@@ -63,24 +65,22 @@ void sim_tokens_revoke(struct sim_world *w)
     sim_trace(w, "server: all tokens are revoked");
 }
 
-static struct sim_ticket *mint_ticket(struct sim_world *w, const struct wst__http *h)
+static const struct sim_ticket *mint_ticket(struct sim_world *w, struct wst__http *h)
 {
     struct sim_server *s = &w->server;
     struct sim_ticket *t;
 
     if (s->same_ticket && s->ticket_count) {
-        t = &s->tickets[s->ticket_count - 1];
-        t->attempt = h->attempt;
-        t->asked_us = h->begun_us; /* The client cannot know better. */
-        return t;
+        h->ticket = s->ticket_count;
+        return &s->tickets[s->ticket_count - 1];
     }
     s->tickets = realloc(s->tickets, (s->ticket_count + 1) * sizeof *s->tickets);
     if (!s->tickets)
         abort();
     t = &s->tickets[s->ticket_count++];
-    *t = (struct sim_ticket){.id = s->ticket_count, .attempt = h->attempt, .asked_us = h->begun_us};
-    t->life_ms = (uint64_t)(s->ticket_life_s > 0 ? s->ticket_life_s : 30) * 1000;
-    t->until_us = w->real_us + t->life_ms * 1000;
+    *t = (struct sim_ticket){.id = s->ticket_count};
+    h->ticket = t->id;
+    t->until_us = w->real_us + (uint64_t)(s->ticket_life_s > 0 ? s->ticket_life_s : 30) * 1000000;
     return t;
 }
 
@@ -153,6 +153,7 @@ static void answer_ticket(struct sim_world *w, struct wst__http *h)
         return;
     }
     t = mint_ticket(w, h);
+    h->life_ms = (uint64_t)(s->ticket_life_s > 0 ? s->ticket_life_s : 30) * 1000;
     ticket_text(s, text, sizeof text, t->id);
     if (s->ticket_life_s > 0)
         (void)snprintf(life, sizeof life, ",\"expiresInSeconds\":%" PRId64, s->ticket_life_s);
@@ -208,6 +209,11 @@ static void on_answer(struct sim_world *w, void *obj, uint64_t n)
     }
     sim_trace(w, "%s: %d%s", h->step == WST_STEP_TOKEN ? "token" : "ticket", h->answer.status,
               h->note);
+    if (h->ticket) { /* The client cannot know that it was asked for before. */
+        w->server.tickets[h->ticket - 1].attempt = h->attempt;
+        w->server.tickets[h->ticket - 1].asked_us = h->begun_us;
+        w->server.tickets[h->ticket - 1].life_ms = h->life_ms;
+    }
     h->answer.body = h->body;
     h->answer.body_len = strlen(h->body);
     h->cbs.done(h->arg, &why, &h->answer);

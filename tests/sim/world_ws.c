@@ -47,11 +47,12 @@ struct wst__stream {
     struct parser tap, peer;
     /* Server to client. */
     struct wst__buf to_client;
+    size_t delivered; /* Of these bytes, at the front. */
     size_t arrived;
     uint64_t arrival_us; /* Of the last piece: they come in order. */
+    bool delivering;     /* A delivery is due. */
     int end;             /* WST_ERR_EOF, WST_ERR_RESET: has arrived, behind the bytes. */
     bool reading;
-    bool told;
     /* The server. */
     bool cut, deaf;
     bool upgraded;
@@ -152,6 +153,9 @@ static void check_request(struct sim_world *w, const char *head)
     find_header(head, "Sec-WebSocket-Key", value, sizeof value);
     if (strlen(value) != 24)
         sim_fail(w, "the upgrade's key is malformed");
+    find_header(head, "Authorization", value, sizeof value);
+    if (*value && !w->server.bearer)
+        sim_fail(w, "the upgrade is sent with a token");
     find_header(head, "Host", value, sizeof value);
     if (strcmp(value, w->server.whole_url ? "edge.example.com" : "api.example.com") != 0)
         sim_fail(w, "the upgrade's host is \"%s\"", value);
@@ -189,6 +193,9 @@ static void on_tapped_request(struct wst__stream *s, const char *head)
     struct sim_ticket *t;
     char text[256];
 
+    find_header(head, "Authorization", text, sizeof text);
+    if (*text)
+        sim_trace(w, "upgrade with a token");
     find_ticket_text(w, head, text, sizeof text);
     t = *text ? sim_ticket_find(w, text) : NULL;
     check_request(w, head);
@@ -554,6 +561,15 @@ static void fini_parser(struct parser *p)
 
 static void on_deliver(struct sim_world *w, void *obj, uint64_t n);
 
+/* With what else arrives at this moment. */
+static void ask_delivery(struct wst__stream *s)
+{
+    if (s->delivering)
+        return;
+    s->delivering = true;
+    sim_after(s->w, 0, on_deliver, s, 0);
+}
+
 static void tell_end(struct wst__stream *s)
 {
     struct wst_cause why;
@@ -562,6 +578,20 @@ static void tell_end(struct wst__stream *s)
     s->phase = ENDED;
     wst__cause(&why, code, WST_STEP_CONNECT, "%s", wst_strerror(code));
     s->cbs.ended(s->arg, &why);
+}
+
+/* Takes |n| bytes that have arrived. */
+static void receive(struct wst__stream *s, uint8_t *to, size_t n)
+{
+    memcpy(to, s->to_client.data + s->delivered, n);
+    s->arrived -= n;
+    s->delivered += n;
+    if (s->delivered == s->to_client.len) {
+        s->to_client.len = s->delivered = 0;
+    } else if (s->delivered > INPUT_BUFFER) { /* Not for each little piece. */
+        wst__buf_drop(&s->to_client, s->delivered);
+        s->delivered = 0;
+    }
 }
 
 /* Hands out one input buffer of what has arrived. */
@@ -575,22 +605,18 @@ static void deliver(struct wst__stream *s)
 
     if (place && room > 0) {
         n = n < room ? n : room;
-        memcpy(place, s->to_client.data, n);
-        wst__buf_drop(&s->to_client, n);
-        s->arrived -= n;
+        receive(s, place, n);
         s->cbs.placed(s->arg, n);
     } else {
         shared = malloc(n);
         if (!shared)
             abort();
-        memcpy(shared, s->to_client.data, n);
-        wst__buf_drop(&s->to_client, n);
-        s->arrived -= n;
+        receive(s, shared, n);
         s->cbs.data(s->arg, shared, n);
         free(shared); /* So that a sanitizer sees who keeps it. */
     }
     if (is_live(s) && s->reading && (s->arrived || s->end))
-        sim_after(s->w, 0, on_deliver, s, 0);
+        ask_delivery(s);
 }
 
 static void on_deliver(struct sim_world *w, void *obj, uint64_t n)
@@ -599,6 +625,7 @@ static void on_deliver(struct sim_world *w, void *obj, uint64_t n)
 
     (void)w;
     (void)n;
+    s->delivering = false;
     if (s->phase != READY || !s->reading)
         return;
     if (s->arrived)
@@ -611,23 +638,24 @@ static void on_arrival(struct sim_world *w, void *obj, uint64_t n)
 {
     struct wst__stream *s = obj;
 
+    (void)w;
     if (!is_live(s) || s->cut || s->end)
         return;
     s->arrived += n;
-    on_deliver(w, s, 0);
+    ask_delivery(s);
 }
 
 static void on_end_arrival(struct sim_world *w, void *obj, uint64_t code)
 {
     struct wst__stream *s = obj;
 
+    (void)w;
     if (!is_live(s) || s->cut || s->end)
         return;
     s->end = (int)(int64_t)code;
     if (s->end == WST_ERR_RESET)
         s->arrived = 0; /* What was not read is lost. */
-    if (s->arrived == 0)
-        on_deliver(w, s, 0);
+    ask_delivery(s);
 }
 
 /* When the next piece arrives: never before the last one. */
@@ -826,7 +854,7 @@ static void stream_read(void *world, struct wst__stream *s, bool on)
         sim_fail(w, "stream_read in the wrong state");
     s->reading = on;
     if (on)
-        sim_after(w, 0, on_deliver, s, 0);
+        ask_delivery(s);
 }
 
 static void stream_shutdown(void *world, struct wst__stream *s)
@@ -856,7 +884,7 @@ static void stream_close(void *world, struct wst__stream *s, void (*closed)(void
         sim_fail(w, "stream_close twice");
         return;
     }
-    if (s->phase == DIALING)
+    if (s->phase < ENDED && !s->tap.head_done)
         sim_trace(w, "dial: dropped");
     s->phase = CLOSED;
     w->streams_live--;

@@ -21,6 +21,19 @@ static void check(const struct conformance_case *c, struct fixture *fx, const ch
     fixture_fini(fx);
 }
 
+static bool in_chunks; /* Messages are taken in chunks. */
+
+static void begin(struct fixture *fx, const struct conformance_case *c)
+{
+    struct wst__ws_config config = {.max_message_bytes = c->max_message,
+                                    .queue_low_water = SIZE_MAX};
+
+    if (in_chunks)
+        fixture_init_chunks(fx, &config);
+    else
+        fixture_init_with(fx, &config);
+}
+
 /* |seed| 0: pieces of |size|; else of a random size up to it. */
 static void run_split(const struct conformance_case *c, size_t size, uint64_t seed)
 {
@@ -30,7 +43,7 @@ static void run_split(const struct conformance_case *c, size_t size, uint64_t se
     uint8_t *input = bytes_from(c->input, &n);
     uint64_t state = seed;
 
-    fixture_init(&fx, c->max_message, 0);
+    begin(&fx, c);
     for (size_t at = 0, k; at < n; at += k) {
         k = seed ? 1 + draw(&state) % size : size;
         k = k < n - at ? k : n - at;
@@ -84,7 +97,7 @@ static void paused_after_every_callback(void **state)
         size_t at = 0;
         uint8_t *input = bytes_from(c->input, &n);
 
-        fixture_init(&fx, c->max_message, 0);
+        begin(&fx, c);
         while (at < n) {
             size_t used;
             int rc;
@@ -106,6 +119,16 @@ static void paused_after_every_callback(void **state)
     }
 }
 
+static void all_of_it_in_chunks(void **state)
+{
+    in_chunks = true;
+    whole(state);
+    byte_by_byte(state);
+    random_splits(state);
+    paused_after_every_callback(state);
+    in_chunks = false;
+}
+
 static void enough_cases(void **state)
 {
     (void)state;
@@ -116,9 +139,10 @@ static void enough_cases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(enough_cases),  cmocka_unit_test(whole),
-        cmocka_unit_test(byte_by_byte),  cmocka_unit_test(every_size_up_to_forty),
-        cmocka_unit_test(random_splits), cmocka_unit_test(paused_after_every_callback),
+        cmocka_unit_test(enough_cases),        cmocka_unit_test(whole),
+        cmocka_unit_test(byte_by_byte),        cmocka_unit_test(every_size_up_to_forty),
+        cmocka_unit_test(random_splits),       cmocka_unit_test(paused_after_every_callback),
+        cmocka_unit_test(all_of_it_in_chunks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,7 +119,7 @@ static void at_rest(void **state)
     before = now;
     fixture_init_with(&fx, &config);
     print_message("a connection at rest: %zu bytes\n", now - before);
-    assert_true(now - before <= 264);
+    assert_true(now - before <= 280);
     feed_hex(&fx, "8101 61 0101 61 8900 8001 62 827e 0100 256*00");
     assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "hello", 5, NULL), 0);
     fixture_flush(&fx, SIZE_MAX);
@@ -264,6 +264,46 @@ static void the_pool_has_a_ceiling(void **state)
 
 /* ---- Every allocation fails once ----------------------------------------------------------- */
 
+/* The same with compression: what cannot be compressed for want of memory is sent as it is. */
+static bool live_packed(struct wst__ws **ws, struct wst__ws_config config,
+                        const struct wst__ws_cbs *cbs, void *arg)
+{
+    /* RFC 7692, 7.2.3: plain, in two fragments, with a final block. */
+    static const char *const inputs[] = {"c107 f248cdc9c90700", "4103 f248cd", "8004 c9c90700",
+                                         "c108 f348cdc9c9070000"};
+    char text[2000];
+    struct wst_cause why;
+    struct iovec iov[3];
+    size_t used;
+    int rc;
+
+    config.extensions = config.offered_extensions = "permessage-deflate";
+    memset(text, 'x', sizeof text);
+    rc = wst__ws_new(ws, &config, cbs, arg, &why);
+    if (rc != 0) {
+        assert_int_equal(rc, WST_ERR_NOMEM);
+        *ws = NULL;
+        return false;
+    }
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        size_t n;
+        uint8_t *input = bytes_from(inputs[i], &n);
+
+        rc = wst__ws_feed(*ws, input, n, &used, &why);
+        free(input);
+        if (rc != 0) {
+            assert_int_equal(rc, WST_ERR_NOMEM);
+            return false;
+        }
+    }
+    rc = wst__ws_send(*ws, WST_TEXT, text, sizeof text, NULL);
+    if (rc != 0)
+        assert_int_equal(rc, WST_ERR_NOMEM);
+    else
+        assert_int_equal(wst__ws_output(*ws, iov, 3), 1);
+    return rc == 0;
+}
+
 /* A whole life; returns false as soon as something fails, which must be for want of memory. */
 static bool live(struct wst__ws **ws, const struct wst__ws_config *config,
                  const struct wst__ws_cbs *cbs, void *arg)
@@ -347,7 +387,8 @@ static void zeros(void *arg, void *p, size_t n)
     memset(p, 0, n);
 }
 
-static void every_allocation_fails_once(void **state)
+/* Fails the |k|th allocation, for every k there is. */
+static size_t fail_each(bool packed)
 {
     static const struct wst__ws_cbs cbs = {
         .message = take_message, .sent = take_sent, .drained = take_drained};
@@ -355,7 +396,6 @@ static void every_allocation_fails_once(void **state)
         .max_message_bytes = 1 << 20, .max_queue_bytes = 1 << 20, .random = zeros};
     size_t all;
 
-    (void)state;
     for (size_t k = 0;; k++) {
         struct wst__ws *ws;
         int messages = 0;
@@ -363,7 +403,8 @@ static void every_allocation_fails_once(void **state)
 
         start_counting();
         fail_at = k;
-        lived = live(&ws, &config, &cbs, &messages);
+        lived = packed ? live_packed(&ws, config, &cbs, &messages)
+                       : live(&ws, &config, &cbs, &messages);
         all = calls;
         fail_at = 0;
         wst__ws_free(ws, NULL, NULL);
@@ -374,8 +415,69 @@ static void every_allocation_fails_once(void **state)
             break;
         assert_true(k == 0 || !lived || messages == 3);
     }
-    assert_true(all >= 8);
-    print_message("%zu allocations failed in turn\n", all);
+    return all;
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    size_t plain = fail_each(false);
+    size_t packed = fail_each(true);
+
+    (void)state;
+    assert_true(plain >= 8 && packed >= 10);
+    print_message("%zu and, compressed, %zu allocations failed in turn\n", plain, packed);
+}
+
+/* ---- Compression --------------------------------------------------------------------------- */
+
+/* What the header of deflate.h promises. */
+static void what_compression_costs(void **state)
+{
+    static const struct {
+        const char *agreed;
+        size_t in, out; /* At most. */
+    } cases[] = {
+        {"permessage-deflate", 44 << 10, 264 << 10},
+        {"permessage-deflate; server_max_window_bits=10; client_max_window_bits=10", 12 << 10,
+         144 << 10},
+        {"permessage-deflate; server_no_context_takeover; client_no_context_takeover", 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct wst__ws_config config = {.queue_low_water = SIZE_MAX,
+                                        .extensions = cases[i].agreed,
+                                        .offered_extensions =
+                                            "permessage-deflate; client_max_window_bits"};
+        struct fixture fx;
+        char text[1000];
+        struct iovec iov;
+        size_t before;
+        size_t in;
+        size_t out;
+
+        memset(text, 'x', sizeof text);
+        assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+        fixture_init_with(&fx, &config);
+        feed_hex(&fx, "8101 61"); /* Warms the pool. */
+        feed_hex(&fx, "0101 61 8000");
+        before = now;
+        feed_hex(&fx, "c107 f248cdc9c90700");
+        in = now - before;
+        assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, text, 1, NULL), 0);
+        assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, text, sizeof text, NULL), 0);
+        wst__ws_sent(fx.ws, wst__ws_output(fx.ws, &iov, 1) ? iov.iov_len : 0);
+        before += in;
+        out = now - before;
+        print_message("%-75s in %6zu, out %6zu\n", cases[i].agreed, in, out);
+        assert_true(in <= cases[i].in);
+        assert_true(out <= cases[i].out + (12 << 10)); /* And the pool's blocks. */
+        wst__ws_free(fx.ws, NULL, NULL);
+        fx.ws = NULL;
+        fixture_fini(&fx);
+        wst__ws_pool_free(config.pool);
+        assert_int_equal(now, 0);
+    }
 }
 
 int main(void)
@@ -386,6 +488,7 @@ int main(void)
         cmocka_unit_test(bombs_cost_their_budget),
         cmocka_unit_test(the_pool_has_a_ceiling),
         cmocka_unit_test(every_allocation_fails_once),
+        cmocka_unit_test(what_compression_costs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

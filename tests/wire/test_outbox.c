@@ -494,6 +494,85 @@ static void what_has_not_left_is_told(void **state)
     }
 }
 
+/* ---- Messages in parts --------------------------------------------------------------------- */
+
+static int part(struct fixture *fx, const char *text, bool last)
+{
+    return wst__ws_send_part(fx->ws, WST_TEXT, text, strlen(text), last,
+                             (void *)(uintptr_t)(last ? "ref" : NULL));
+}
+
+/* A message whose length nobody knew, with control frames between its fragments. */
+static void a_message_in_parts(void **state)
+{
+    (void)state;
+    for (size_t step = 1; step < 60; step++) {
+        struct fixture fx;
+
+        fixture_init(&fx, 0, 0);
+        assert_int_equal(part(&fx, "one ", false), 0);
+        assert_int_equal(part(&fx, "two \xe2\x82", false), 0);
+        fixture_flush(&fx, 12);
+        ping(&fx, "p");
+        assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "x", 1, NULL), WST_ERR_STATE);
+        assert_int_equal(part(&fx, "\xac", false), 0);
+        assert_int_equal(part(&fx, "", false), 0);
+        assert_int_equal(part(&fx, " three", true), 0);
+        send_text(&fx, "whole", "w");
+        for (int i = 0; i < 100; i++)
+            fixture_flush(&fx, step);
+        fixture_expect(&fx, "sent(ref 17) sent(w 5)",
+                       "text...(one ) more...(74776f20e282) ping(p) more...(ac) more...() "
+                       "more( three) text(whole)");
+        fixture_fini(&fx);
+    }
+}
+
+static void bad_parts_change_nothing(void **state)
+{
+    struct fixture fx;
+    char large[200] = {0};
+
+    (void)state;
+    fixture_init(&fx, 0, 150);
+    assert_int_equal(part(&fx, "a\xc3", true), WST_ERR_BAD_UTF8);
+    assert_int_equal(part(&fx, "\xff", false), WST_ERR_BAD_UTF8);
+    assert_int_equal(wst__ws_send_part(fx.ws, (enum wst_message_type)8, "a", 1, true, NULL),
+                     WST_ERR_INVALID);
+    send_text(&fx, "whole", NULL); /* None of these has begun a message. */
+    assert_int_equal(part(&fx, "a\xc3", false), 0);
+    assert_int_equal(part(&fx, "b", false), WST_ERR_BAD_UTF8);
+    assert_int_equal(part(&fx, "", true), WST_ERR_BAD_UTF8);
+    assert_int_equal(wst__ws_send_part(fx.ws, WST_BINARY, "a", 1, true, NULL), WST_ERR_INVALID);
+    assert_int_equal(wst__ws_send_part(fx.ws, WST_TEXT, large, 100, true, NULL), WST_ERR_BAD_UTF8);
+    large[0] = (char)0xa4;
+    assert_int_equal(wst__ws_send_part(fx.ws, WST_TEXT, large, 100, true, NULL),
+                     WST_ERR_QUEUE_FULL);
+    assert_int_equal(wst__ws_send_part(fx.ws, WST_TEXT, large, 200, true, NULL), WST_ERR_TOO_LARGE);
+    fixture_flush(&fx, SIZE_MAX);
+    assert_int_equal(part(&fx, "\xa4", true), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "sent(ref 3)", "text(whole) text...(61c3) more(a4)");
+    assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
+    assert_int_equal(part(&fx, "late", true), WST_ERR_NOT_OPEN);
+    fixture_fini(&fx);
+}
+
+/* Closing in the middle of one is allowed (RFC 6455, 5.5.1); it is no message, nothing is told. */
+static void closing_inside_a_message(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    assert_int_equal(part(&fx, "begun", false), 0);
+    assert_int_equal(wst__ws_close(fx.ws, 1001, NULL, 0), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    assert_true(wst__ws_close_sent(fx.ws));
+    fixture_expect(&fx, "", "text...(begun) close(03e9)");
+    fixture_fini(&fx);
+}
+
 /* ---- From inside callbacks ----------------------------------------------------------------- */
 
 static void send_more(struct fixture *fx)
@@ -635,6 +714,9 @@ int main(void)
         cmocka_unit_test(bad_arguments_change_nothing),
         cmocka_unit_test(drained_is_told_once_per_fall),
         cmocka_unit_test(what_has_not_left_is_told),
+        cmocka_unit_test(a_message_in_parts),
+        cmocka_unit_test(bad_parts_change_nothing),
+        cmocka_unit_test(closing_inside_a_message),
         cmocka_unit_test(sending_from_callbacks),
         cmocka_unit_test(closing_from_callbacks),
         cmocka_unit_test(random_calls),

@@ -162,7 +162,7 @@ static void all_lengths_alignments_and_damages(void **state)
                 size_t at = draw() % n;
                 uint8_t kept = p[at];
 
-                p[at] = k % 2 ? (uint8_t)draw() : (uint8_t)(kept ^ 1u << draw() % 8);
+                p[at] = (uint8_t)(k % 2 ? draw() : kept ^ 1u << draw() % 8);
                 same_everywhere(p, n, draw() % (n + 1));
                 p[at] = kept;
             }

@@ -5,65 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Text ---------------------------------------------------------------------------------- */
-
-static void trace_reserve(struct trace *t, size_t n)
-{
-    if (t->len + n < t->cap)
-        return;
-    t->cap = (t->len + n + 1) * 2;
-    t->text = realloc(t->text, t->cap);
-    if (!t->text)
-        abort();
-}
-
-void trace_add(struct trace *t, const char *fmt, ...)
-{
-    va_list ap;
-    int n;
-
-    trace_reserve(t, 512);
-    va_start(ap, fmt);
-    n = vsnprintf(t->text + t->len, 511, fmt, ap);
-    va_end(ap);
-    t->len += n < 511 ? (size_t)n : 510;
-}
-
-void trace_payload(struct trace *t, const char *name, const uint8_t *p, size_t n)
-{
-    bool printable = true;
-    uint64_t hash = 14695981039346656037u;
-
-    for (size_t i = 0; i < n; i++) {
-        printable = printable && p[i] >= 0x20 && p[i] < 0x7f;
-        hash = (hash ^ p[i]) * 1099511628211u;
-    }
-    trace_add(t, "%s%s(", t->len ? " " : "", name);
-    if (n > 128) {
-        trace_add(t, "%zu bytes, hash %016llx", n, (unsigned long long)hash);
-    } else if (printable) {
-        trace_add(t, "%.*s", (int)n, (const char *)p);
-    } else {
-        for (size_t i = 0; i < n; i++)
-            trace_add(t, "%02x", p[i]);
-    }
-    trace_add(t, ")");
-}
-
-void trace_clear(struct trace *t)
-{
-    trace_reserve(t, 0);
-    t->len = 0;
-    t->text[0] = '\0';
-}
-
-uint64_t draw(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed * 2685821657736338717u;
-}
+/* ---- Input ---------------------------------------------------------------------------------- */
 
 uint8_t *bytes_from(const char *description, size_t *n)
 {
@@ -131,6 +73,27 @@ static bool on_message(void *arg, enum wst_message_type type, const uint8_t *dat
     return goes_on(fx);
 }
 
+static bool on_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                     unsigned where)
+{
+    struct fixture *fx = arg;
+
+    assert_int_equal((where & WST__CHUNK_FIRST) != 0, !fx->pieces_open);
+    fx->pieces_open = true;
+    fx->pieces = realloc(fx->pieces, fx->pieces_len + n + 1);
+    assert_non_null(fx->pieces);
+    if (n)
+        memcpy(fx->pieces + fx->pieces_len, data, n);
+    fx->pieces_len += n;
+    if (where & WST__CHUNK_LAST) {
+        trace_payload(&fx->events, type == WST_TEXT ? "text" : "binary", fx->pieces,
+                      fx->pieces_len);
+        fx->pieces_len = 0;
+        fx->pieces_open = false;
+    }
+    return goes_on(fx);
+}
+
 static bool on_pong(void *arg, const uint8_t *payload, size_t n)
 {
     struct fixture *fx = arg;
@@ -166,7 +129,16 @@ static void on_drained(void *arg)
     (void)goes_on(fx);
 }
 
-static const struct wst__ws_cbs cbs = {on_message, on_pong, on_closed, on_sent, on_drained};
+static const struct wst__ws_cbs cbs = {.message = on_message,
+                                       .pong = on_pong,
+                                       .closed = on_closed,
+                                       .sent = on_sent,
+                                       .drained = on_drained};
+static const struct wst__ws_cbs chunk_cbs = {.chunk = on_chunk,
+                                             .pong = on_pong,
+                                             .closed = on_closed,
+                                             .sent = on_sent,
+                                             .drained = on_drained};
 
 static void give_random(void *arg, void *p, size_t n)
 {
@@ -179,10 +151,11 @@ static void give_random(void *arg, void *p, size_t n)
 
 /* ---- The fixture --------------------------------------------------------------------------- */
 
-void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config)
+static void init(struct fixture *fx, const struct wst__ws_config *config, bool chunks)
 {
     memset(fx, 0, sizeof *fx);
     fx->seed = 88172645463325252u;
+    fx->chunks = chunks;
     fx->config = *config;
     if (!fx->config.max_message_bytes)
         fx->config.max_message_bytes = 1 << 20;
@@ -192,7 +165,18 @@ void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config)
     fx->config.random_arg = fx;
     trace_clear(&fx->events);
     trace_clear(&fx->output);
-    assert_int_equal(wst__ws_new(&fx->ws, &fx->config, &cbs, fx, &fx->why), 0);
+    assert_int_equal(wst__ws_new(&fx->ws, &fx->config, chunks ? &chunk_cbs : &cbs, fx, &fx->why),
+                     0);
+}
+
+void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config)
+{
+    init(fx, config, false);
+}
+
+void fixture_init_chunks(struct fixture *fx, const struct wst__ws_config *config)
+{
+    init(fx, config, true);
 }
 
 void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue)
@@ -211,6 +195,21 @@ void fixture_fini(struct fixture *fx)
     free(fx->events.text);
     free(fx->output.text);
     free(fx->left);
+    free(fx->pieces);
+}
+
+/* Turn after turn, as long as the engine asks for another one. */
+static int feed_turns(struct fixture *fx, const uint8_t *p, size_t n, size_t *used)
+{
+    size_t at = 0;
+    int rc;
+
+    do {
+        rc = wst__ws_feed(fx->ws, p + at, n - at, used, &fx->why);
+        at += *used;
+    } while (rc == 0 && wst__ws_yielded(fx->ws) && at < n);
+    *used = at;
+    return rc;
 }
 
 int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n)
@@ -223,14 +222,14 @@ int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n)
     assert_non_null(copy);
     if (n)
         memcpy(copy, p, n);
-    rc = wst__ws_feed(fx->ws, copy, n, &used, &fx->why);
+    rc = feed_turns(fx, copy, n, &used);
     free(copy);
     assert_true(used <= n);
     if (rc != 0) {
         assert_int_equal(fx->why.code, rc);
         trace_add(&fx->events, "%serror(%s %d)", fx->events.len ? " " : "", wst_err_name(rc),
                   fx->why.close_code);
-    } else if (fx->stop_after == 0) {
+    } else if (fx->stop_after == 0 && !wst__ws_yielded(fx->ws)) {
         assert_int_equal(used, n);
     }
     return rc;
@@ -264,9 +263,13 @@ static void decode(struct fixture *fx)
         for (size_t i = 0; i < size; i++)
             p[head + i] ^= p[head - 4 + (i & 3)];
         assert_non_null(names[p[0] & 15]);
-        (void)snprintf(name, sizeof name, "%s%s", names[p[0] & 15], p[0] & 0x80 ? "" : "...");
-        assert_int_equal(p[0] & 0x70, 0);
-        trace_payload(&fx->output, name, p + head, (size_t)size);
+        if (fx->on_frame) {
+            fx->on_frame(fx, p[0], p + head, (size_t)size);
+        } else {
+            (void)snprintf(name, sizeof name, "%s%s", names[p[0] & 15], p[0] & 0x80 ? "" : "...");
+            assert_int_equal(p[0] & 0x70, 0);
+            trace_payload(&fx->output, name, p + head, (size_t)size);
+        }
         p += head + size;
         n -= head + (size_t)size;
     }

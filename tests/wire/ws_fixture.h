@@ -2,6 +2,8 @@
 #ifndef TESTS_WIRE_WS_FIXTURE_H
 #define TESTS_WIRE_WS_FIXTURE_H
 
+#include "ws_trace.h"
+
 #include "wire/message.h"
 
 #include <stdarg.h>
@@ -12,16 +14,6 @@
 #include <setjmp.h>
 
 #include <cmocka.h>
-
-/* Text that grows. */
-struct trace {
-    char *text;
-    size_t len, cap;
-};
-void trace_add(struct trace *t, const char *fmt, ...) WST__PRINTF(2, 3);
-/* "name(payload)": printable as it is, else in hex; long payloads by length and hash. */
-void trace_payload(struct trace *t, const char *name, const uint8_t *p, size_t n);
-void trace_clear(struct trace *t);
 
 struct fixture {
     struct wst__ws *ws;
@@ -37,12 +29,20 @@ struct fixture {
     void (*in_callback)(struct fixture *fx);
     unsigned in_callback_depth;
     const uint8_t *last_data; /* Of the last message. */
+    /* Takes a frame that left, instead of the text in |output|, when not NULL. */
+    void (*on_frame)(struct fixture *fx, uint8_t first, const uint8_t *payload, size_t n);
+    bool chunks; /* Messages are taken in chunks; their pieces are put together again. */
+    uint8_t *pieces;
+    size_t pieces_len;
+    bool pieces_open;
 };
 
 /* Ceilings of 0: 1 MiB. */
 void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue);
 /* The same with more of a configuration; what is 0 in it is filled in. */
 void fixture_init_with(struct fixture *fx, const struct wst__ws_config *config);
+/* The same, with the chunk callback. */
+void fixture_init_chunks(struct fixture *fx, const struct wst__ws_config *config);
 void fixture_fini(struct fixture *fx);
 /* Feeds all of it, in a buffer of exactly that size; an error is an event.  Returns it. */
 int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n);
@@ -56,8 +56,5 @@ void fixture_expect(struct fixture *fx, const char *events, const char *output);
  * The caller frees them.
  */
 uint8_t *bytes_from(const char *description, size_t *n);
-
-/* A small generator, so that a seed is all one needs to see a failure again. */
-uint64_t draw(uint64_t *seed);
 
 #endif

@@ -1,5 +1,6 @@
 #include "ws_reference.h"
 
+#include "wire/message.h"
 #include "wire/utf8.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #ifndef TESTS_WIRE_WS_REFERENCE_H
 #define TESTS_WIRE_WS_REFERENCE_H
 
-#include "ws_fixture.h"
+#include "ws_trace.h"
 
 /* What must come of |n| bytes from a server: events and answers, as the fixture writes them. */
 void reference_run(const uint8_t *p, size_t n, size_t max_message, struct trace *events,

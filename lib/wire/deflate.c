@@ -1,0 +1,215 @@
+/*
+ * permessage-deflate: zlib's raw streams, one for each direction.
+ *
+ * A message is compressed with a sync flush, and the four bytes 00 00 ff ff at its end are left
+ * out; for inflating they are put back (RFC 7692, 7.2).
+ */
+#include "wire/deflate.h"
+
+#include "base/mem.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* zlib's ZLIB_CONST is not everywhere; |in| is never written to. */
+#define ZLIB_CONST
+#include <zlib.h>
+
+enum {
+    LEVEL = 6,        /* zlib's own balance, */
+    MEMORY_LEVEL = 8, /* and its usual memory. */
+    LEAST_BITS = 9,   /* zlib makes no raw stream with a smaller window. */
+    TAIL = 4,
+    SLACK = 16, /* A flush adds a few bytes to deflateBound(). */
+    WINDOW_MAX = 32768
+};
+
+static const uint8_t tail[TAIL] = {0x00, 0x00, 0xff, 0xff};
+
+struct wst__deflate {
+    struct wst__deflate_params params;
+    bool packs, inflates; /* The streams are there. */
+    bool ended;           /* The last byte of a piece ended zlib's stream. */
+    size_t least;
+    uint64_t work;
+    z_stream out, in;
+};
+
+static void *take_memory(void *arg, unsigned count, unsigned size)
+{
+    (void)arg;
+    return wst__calloc(count, size);
+}
+
+static void give_memory(void *arg, void *p)
+{
+    (void)arg;
+    wst__free(p);
+}
+
+struct wst__deflate *wst__deflate_new(const struct wst__deflate_params *params, size_t least)
+{
+    struct wst__deflate *d = wst__calloc(1, sizeof *d);
+
+    if (!d)
+        return NULL;
+    d->params = *params;
+    d->least = least;
+    d->in.zalloc = d->out.zalloc = take_memory;
+    d->in.zfree = d->out.zfree = give_memory;
+    return d;
+}
+
+/* ---- Out ----------------------------------------------------------------------------------- */
+
+static void end_out(struct wst__deflate *d)
+{
+    if (d->packs)
+        (void)deflateEnd(&d->out);
+    d->packs = false;
+}
+
+static bool begin_out(struct wst__deflate *d)
+{
+    if (d->params.client_bits < LEAST_BITS)
+        return false;
+    if (!d->packs)
+        d->packs = deflateInit2(&d->out, LEVEL, Z_DEFLATED, -(int)d->params.client_bits,
+                                MEMORY_LEVEL, Z_DEFAULT_STRATEGY) == Z_OK;
+    return d->packs;
+}
+
+bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,
+                       size_t n, struct wst__block *out, size_t *made)
+{
+    size_t bound;
+    bool fits;
+
+    /* zlib counts in unsigned int; and an empty message has nothing to say to it. */
+    if (n == 0 || n < d->least || n > INT_MAX / 2 || !begin_out(d))
+        return false;
+    bound = deflateBound(&d->out, (uLong)n) + SLACK;
+    if (wst__pool_take(pool, out, bound, bound) != 0)
+        return false;
+    d->out.next_in = data;
+    d->out.avail_in = (uInt)n;
+    d->out.next_out = out->data;
+    d->out.avail_out = (uInt)bound;
+    fits = deflate(&d->out, Z_SYNC_FLUSH) == Z_OK && d->out.avail_out > 0;
+    *made = bound - d->out.avail_out - TAIL;
+    d->out.next_in = NULL;
+    if (!fits)
+        wst__deflate_unsent(d);
+    if (d->params.client_forgets)
+        end_out(d);
+    if (fits && (*made < n || !d->params.client_forgets))
+        return true;
+    wst__pool_give(pool, out);
+    return false;
+}
+
+void wst__deflate_unsent(struct wst__deflate *d)
+{
+    if (d->packs)
+        (void)deflateReset(&d->out);
+}
+
+/* ---- In ------------------------------------------------------------------------------------ */
+
+static void end_in(struct wst__deflate *d)
+{
+    if (d->inflates)
+        (void)inflateEnd(&d->in);
+    d->inflates = false;
+}
+
+int wst__inflate_feed(struct wst__deflate *d, const uint8_t *p, size_t n)
+{
+    if (!d->inflates)
+        d->inflates = inflateInit2(&d->in, -(int)d->params.server_bits) == Z_OK;
+    if (!d->inflates)
+        return WST_ERR_NOMEM;
+    d->in.next_in = p;
+    d->in.avail_in = (uInt)n;
+    d->ended = false;
+    return 0;
+}
+
+/*
+ * A final block ends zlib's stream but not ours: the next block may refer to what was before
+ * (RFC 7692, 7.2.3.4).
+ */
+static int go_on_after_end(struct wst__deflate *d)
+{
+    uint8_t *window = wst__malloc(WINDOW_MAX);
+    unsigned n = 0;
+    int rc = WST_ERR_NOMEM;
+
+    if (window && inflateGetDictionary(&d->in, window, &n) == Z_OK &&
+        inflateReset(&d->in) == Z_OK && inflateSetDictionary(&d->in, window, n) == Z_OK)
+        rc = 0;
+    wst__free(window);
+    d->work += 2 * WINDOW_MAX;
+    d->ended = d->in.avail_in == 0;
+    return rc;
+}
+
+int wst__inflate_run(struct wst__deflate *d, uint8_t *to, size_t room, size_t *made)
+{
+    int rc;
+
+    d->in.next_out = to;
+    d->in.avail_out = (uInt)(room < INT_MAX ? room : INT_MAX);
+    room = d->in.avail_out;
+    rc = inflate(&d->in, Z_SYNC_FLUSH);
+    *made = room - d->in.avail_out;
+    d->work += *made;
+    if (rc == Z_MEM_ERROR)
+        return WST_ERR_NOMEM;
+    if (rc == Z_STREAM_END) {
+        if (go_on_after_end(d) != 0)
+            return WST_ERR_NOMEM;
+        rc = Z_OK;
+    }
+    /* Z_BUF_ERROR: it could go neither forwards nor backwards; all is used up. */
+    if (rc != Z_OK && rc != Z_BUF_ERROR)
+        return WST_ERR_WS_PROTOCOL;
+    return d->in.avail_in || d->in.avail_out == 0 ? WST__INFLATE_MORE : WST__INFLATE_DONE;
+}
+
+/* Some end a message with a final block and nothing more: then there is nothing to put back. */
+int wst__inflate_finish(struct wst__deflate *d)
+{
+    return d->ended ? 0 : wst__inflate_feed(d, tail, TAIL);
+}
+
+int wst__inflate_end(struct wst__deflate *d)
+{
+    /* zlib says so: it stands between two blocks. */
+    bool between = d->ended || (d->in.data_type & 128) != 0;
+
+    d->in.next_in = NULL;
+    d->ended = false;
+    if (d->params.server_forgets)
+        end_in(d);
+    return between ? 0 : WST_ERR_WS_PROTOCOL;
+}
+
+void wst__inflate_turn(struct wst__deflate *d)
+{
+    d->work = 0;
+}
+
+uint64_t wst__inflate_work(const struct wst__deflate *d)
+{
+    return d->work;
+}
+
+void wst__deflate_free(struct wst__deflate *d)
+{
+    if (!d)
+        return;
+    end_out(d);
+    end_in(d);
+    wst__free(d);
+}

@@ -1,0 +1,154 @@
+/*
+ * Any bytes as what a server sends.  The first byte chooses the ceiling for messages and whether
+ * they may be compressed, the second how the input is cut.  What comes of it must be the same as
+ * with the reference engine, or, compressed, as without cuts.
+ */
+#include "fuzz.h"
+#include "wire/message.h"
+#include "ws_reference.h"
+
+#include <string.h>
+
+static struct trace events, output, right_events, right_output;
+
+static bool on_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
+{
+    (void)arg;
+    trace_payload(&events, type == WST_TEXT ? "text" : "binary", data, n);
+    return true;
+}
+
+static bool on_pong(void *arg, const uint8_t *payload, size_t n)
+{
+    (void)arg;
+    trace_payload(&events, "pong", payload, n);
+    return true;
+}
+
+static bool on_closed(void *arg, int code, const char *reason, size_t n)
+{
+    (void)arg;
+    trace_add(&events, "%sclosed(%d%s%s)", events.len ? " " : "", code, n ? " " : "", reason);
+    return true;
+}
+
+static const struct wst__ws_cbs cbs = {.message = on_message, .pong = on_pong, .closed = on_closed};
+
+static void no_random(void *arg, void *p, size_t n)
+{
+    (void)arg;
+    memset(p, 0, n); /* A key of zeros: the output can be read as it is. */
+}
+
+static int feed(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst_cause *why)
+{
+    uint8_t *exact = malloc(n); /* So that a read beyond the end is seen. */
+    size_t room = 0;
+    uint8_t *place = wst__ws_place(ws, &room);
+    size_t at = 0;
+    size_t used;
+    int rc;
+
+    MUST(exact);
+    if (place && room >= n) {
+        memcpy(place, p, n);
+        rc = wst__ws_placed(ws, n, why);
+    } else {
+        memcpy(exact, p, n);
+        do {
+            rc = wst__ws_feed(ws, exact + at, n - at, &used, why);
+            at += used;
+        } while (rc == 0 && at < n && wst__ws_yielded(ws));
+        MUST(rc != 0 || at == n);
+    }
+    free(exact);
+    return rc;
+}
+
+/* Control frames only: nothing else was sent. */
+static void read_output(struct wst__ws *ws)
+{
+    struct iovec iov[3];
+    size_t count;
+
+    while ((count = wst__ws_output(ws, iov, 3)) > 0) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < count; i++) {
+            const uint8_t *p = iov[i].iov_base;
+
+            for (size_t at = 0; at < iov[i].iov_len; at += 6 + (p[at + 1] & 0x7fu))
+                trace_payload(&output, p[at] == 0x8a ? "pong" : "close", p + at + 6,
+                              p[at + 1] & 0x7f);
+            n += iov[i].iov_len;
+        }
+        if (wst__ws_buffered(ws) == n)
+            break;
+        wst__ws_sent(ws, n);
+    }
+}
+
+/* Moves a trace: the other one is written anew. */
+static void keep(struct trace *to, struct trace *from)
+{
+    struct trace empty = *to;
+
+    *to = *from;
+    *from = empty;
+}
+
+/* Runs the engine over the input, |piece| bytes at a time; |packed|: with compression. */
+static void run(const uint8_t *data, size_t size, size_t max_message, size_t piece, bool packed)
+{
+    struct wst__ws_config config = {.max_message_bytes = max_message,
+                                    .max_queue_bytes = 1 << 20,
+                                    .random = no_random,
+                                    .extensions = packed ? "permessage-deflate" : NULL,
+                                    .offered_extensions = "permessage-deflate"};
+    struct wst__ws *ws;
+    struct wst_cause why;
+
+    trace_clear(&events);
+    trace_clear(&output);
+    MUST(wst__ws_new(&ws, &config, &cbs, NULL, &why) == 0);
+    for (size_t at = 0, n; at < size; at += n) {
+        n = piece < size - at ? piece : size - at;
+        if (feed(ws, data + at, n, &why) != 0) {
+            trace_add(&events, "%serror(%s %d)", events.len ? " " : "", wst_err_name(why.code),
+                      why.close_code);
+            break;
+        }
+    }
+    read_output(ws);
+    wst__ws_free(ws, NULL, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const size_t ceilings[] = {16, 300, 5000, 1 << 20};
+    size_t max_message;
+    size_t piece;
+    bool packed;
+
+    if (size < 2)
+        return 0;
+    max_message = ceilings[data[0] & 3];
+    packed = data[0] & 4;
+    piece = data[1] ? data[1] : SIZE_MAX;
+    data += 2;
+    size -= 2;
+    trace_clear(&right_events);
+    trace_clear(&right_output);
+    if (packed) {
+        /* The reference cannot inflate: the whole input at once must give the same. */
+        run(data, size, max_message, SIZE_MAX, true);
+        keep(&right_events, &events);
+        keep(&right_output, &output);
+    } else {
+        reference_run(data, size, max_message, &right_events, &right_output);
+    }
+    run(data, size, max_message, piece, packed);
+    MUST(strcmp(events.text, right_events.text) == 0);
+    MUST(strcmp(output.text, right_output.text) == 0);
+    return 0;
+}

@@ -1,0 +1,562 @@
+/* HTTP: one request, one bounded answer, or one cause. */
+#include "calls.h"
+
+#include <ctype.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                         "Content-Length: 2\r\n\r\n{}";
+
+/* What the last request looked like. */
+static char seen[8192];
+
+/* Answers each request of a connection with the text that the test gave. */
+static void answer(struct conn *c)
+{
+    char request[sizeof seen]; /* Its own: there may be several connections at once. */
+
+    while (conn_read_request(c, request, sizeof request) > 0) {
+        (void)strcpy(seen, request);
+        if (!conn_puts(c, c->arg))
+            return;
+    }
+}
+
+/* Does the last request hold this header line, as it is? */
+static bool has_line(const char *line)
+{
+    char wanted[256];
+
+    (void)snprintf(wanted, sizeof wanted, "\r\n%s\r\n", line);
+    return strstr(seen, wanted) != NULL;
+}
+
+static void test_reuse(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    struct wst__net *net = world_net(w, NULL);
+    struct call c;
+
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/a?b=c")), 0);
+        assert_int_equal(c.answer.status, 200);
+        assert_string_equal(c.body, "{}");
+        assert_string_equal(c.answer.content_type, "application/json");
+        assert_false(c.answer.has_retry_after);
+        assert_int_equal(c.sent, 1);
+    }
+    assert_int_equal(server_accepted(s), 1);
+    assert_memory_equal(seen, "GET /a?b=c HTTP/1.1\r\n", 21);
+    wst__net_free(net);
+    server_stop(s);
+}
+
+/* Nobody but the caller decides about headers. */
+static void test_headers(void **state)
+{
+    static const char *const headers[] = {"Authorization: Bearer abc", "Accept: application/json",
+                                          "X-Empty:", "Cache-Control: no-store", NULL};
+    static const char *const injected[] = {"X: a\r\nY: b", NULL};
+    struct world *w = *state;
+    struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    struct wst__net *net = world_net(w, NULL);
+    struct wst__http_request rq = {
+        .url = url_of("http", "127.0.0.1", s, "/"), .method = "GET", .headers = injected};
+    struct wst__http_cbs cbs = {0};
+    struct wst__http *http;
+    struct call c;
+
+    call_start(&c, net, "GET", rq.url, headers, NULL);
+    world_run(w, &c.done);
+    assert_true(has_line("Authorization: Bearer abc") && has_line("Accept: application/json"));
+    assert_true(has_line("X-Empty:") && has_line("Cache-Control: no-store"));
+    assert_null(strstr(seen, "User-Agent"));
+    assert_int_equal(call_get(&c, w, net, rq.url), 0);
+    assert_null(strstr(seen, "Authorization"));
+    assert_null(strstr(seen, "Accept"));
+    assert_int_equal(wst__http_start(net, &rq, &cbs, NULL, &http), WST_ERR_INVALID);
+    rq.headers = NULL;
+    rq.url = "ftp://127.0.0.1/";
+    assert_int_equal(wst__http_start(net, &rq, &cbs, NULL, &http), WST_ERR_INVALID);
+    rq.url = "http://";
+    assert_int_equal(wst__http_start(net, &rq, &cbs, NULL, &http), WST_ERR_INVALID);
+    wst__net_free(net);
+    server_stop(s);
+}
+
+static void test_methods(void **state)
+{
+    static const char *const type[] = {"Content-Type: application/json", NULL};
+    struct world *w = *state;
+    struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    struct wst__net *net = world_net(w, NULL);
+    const char *url = url_of("http", "127.0.0.1", s, "/t");
+    struct call c;
+
+    call_start(&c, net, "POST", url, NULL, NULL);
+    world_run(w, &c.done);
+    assert_memory_equal(seen, "POST /t ", 8);
+    assert_true(has_line("Content-Length: 0"));
+    assert_null(strstr(seen, "Content-Type"));
+    call_start(&c, net, "PUT", url, NULL, NULL);
+    world_run(w, &c.done);
+    assert_memory_equal(seen, "PUT /t ", 7);
+    assert_true(has_line("Content-Length: 0"));
+    call_start(&c, net, "POST", url, type, "{\"a\":1}");
+    world_run(w, &c.done);
+    assert_true(has_line("Content-Length: 7") && has_line("Content-Type: application/json"));
+    assert_non_null(strstr(seen, "\r\n\r\n{\"a\":1}"));
+    assert_null(strstr(seen, "Expect"));
+    call_start(&c, net, "GET", url, type, "{}");
+    world_run(w, &c.done);
+    assert_memory_equal(seen, "GET /t ", 7);
+    assert_true(has_line("Content-Length: 2"));
+    call_start(&c, net, "DELETE", url, NULL, NULL);
+    world_run(w, &c.done);
+    assert_memory_equal(seen, "DELETE /t ", 10);
+    wst__net_free(net);
+    server_stop(s);
+}
+
+/* ---- Ceilings ------------------------------------------------------------------------------ */
+
+static atomic_size_t pushed; /* Bytes that a server could get rid of. */
+
+static void push(struct conn *c, const char *head, const char *piece, size_t times)
+{
+    size_t n = strlen(piece);
+
+    (void)conn_read_request(c, seen, sizeof seen);
+    if (!conn_puts(c, head))
+        return;
+    for (size_t i = 0; i < times && conn_write(c, piece, n); i++)
+        pushed += n;
+}
+
+static char kilobyte[1025];
+
+static void big_body(struct conn *c)
+{
+    push(c, "HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n", kilobyte, 10240);
+}
+
+static void endless_body(struct conn *c)
+{
+    push(c, "HTTP/1.1 200 OK\r\n\r\n", kilobyte, 10240);
+}
+
+static void chunked_body(struct conn *c)
+{
+    char chunk[1100];
+
+    (void)snprintf(chunk, sizeof chunk, "400\r\n%s\r\n", kilobyte);
+    push(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk, 10240);
+}
+
+static void many_headers(struct conn *c)
+{
+    push(c, "HTTP/1.1 200 OK\r\n", "X-Filler: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n",
+         100000);
+}
+
+static void one_header(struct conn *c)
+{
+    push(c, "HTTP/1.1 200 OK\r\nX: ", kilobyte, 10240);
+}
+
+static void interim_answers(struct conn *c)
+{
+    push(c, "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 100000);
+}
+
+static void many_trailers(struct conn *c)
+{
+    push(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+         "X-Filler: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n", 100000);
+}
+
+static void test_ceilings(void **state)
+{
+    static const struct {
+        conn_fn fn;
+        const char *limit;
+    } table[] = {{big_body, "max_body_bytes"},       {endless_body, "max_body_bytes"},
+                 {chunked_body, "max_body_bytes"},   {many_headers, "max_header_bytes"},
+                 {one_header, "max_header_bytes"},   {interim_answers, "max_header_bytes"},
+                 {many_trailers, "max_header_bytes"}};
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct call c;
+
+    memset(kilobyte, 'z', 1024);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct server *s = server_start(table[i].fn, NULL, NULL);
+
+        (void)call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/"));
+        if (c.why.code != WST_ERR_REPLY_TOO_LARGE || !strstr(c.why.text, table[i].limit))
+            fail_msg("%zu: %s: %s", i, wst_err_name(c.why.code), c.why.text);
+        server_stop(s);
+    }
+    wst__net_free(net);
+}
+
+/* A body that just fits, and one byte more. */
+static void exact_body(struct conn *c)
+{
+    size_t n = *(size_t *)c->arg;
+    char head[64];
+    char *body = malloc(n);
+
+    (void)snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
+    memset(body, 'b', n);
+    (void)conn_read_request(c, seen, sizeof seen);
+    (void)(conn_puts(c, head) && conn_write(c, body, n));
+    free(body);
+}
+
+static void test_exact_ceiling(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    size_t n = 64 * 1024;
+    struct server *s = server_start(exact_body, &n, NULL);
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(c.answer.body_len, 64 * 1024);
+    n++;
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")),
+                     WST_ERR_REPLY_TOO_LARGE);
+    n = 0;
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(c.answer.body_len, 0);
+    wst__net_free(net);
+    server_stop(s);
+}
+
+/* ---- What an answer says ------------------------------------------------------------------- */
+
+static void test_retry_after(void **state)
+{
+    static const struct {
+        const char *value;
+        bool has;
+        uint64_t ms;
+    } table[] = {
+        {"0", true, 0},
+        {"7", true, 7000},
+        {"86400", true, 86400000},
+        {"86401", true, 86400000},
+        {"99999999999999999999999999", true, 86400000},
+        {"-7", false, 0},
+        {"+7", false, 0},
+        {"7.5", false, 0},
+        {"7s", false, 0},
+        {"", false, 0},
+        {"soon", false, 0},
+        {"Thu, 01 Jan 1970 00:00:00 GMT", true, 0},
+        {"Sun, 13 Sep 2020 12:26:50 GMT", true, 10000},
+        {"Sun, 13 Sep 2020 12:26:30 GMT", true, 0},
+        {"Fri, 31 Dec 9999 23:59:59 GMT", true, 86400000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint64_t ms = 0;
+        bool has = wst__retry_after(table[i].value, 1600000000, &ms);
+
+        if (has != table[i].has || ms != table[i].ms)
+            fail_msg("\"%s\": %d %llu", table[i].value, has, (unsigned long long)ms);
+    }
+}
+
+static void test_answers(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    static char text[] = "HTTP/1.1 103 Early Hints\r\nRetry-After: 99\r\n\r\n"
+                         "HTTP/1.1 503 Wait\r\nretry-after:   5 \r\nContent-Length: 4\r\n\r\nwait";
+    struct server *s = server_start(answer, text, NULL);
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(c.answer.status, 503);
+    assert_true(c.answer.has_retry_after);
+    assert_int_equal(c.answer.retry_after_ms, 5000);
+    assert_string_equal(c.body, "wait");
+    wst__net_free(net);
+    server_stop(s);
+}
+
+static void test_redirect(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct server *other = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    char text[256];
+    struct server *s = server_start(answer, text, NULL);
+    struct call c;
+
+    (void)snprintf(text, sizeof text,
+                   "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n",
+                   url_of("http", "localhost", other, "/secret?x=1"));
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(c.answer.status, 302);
+    assert_string_equal(c.answer.location_host, "localhost");
+    assert_int_equal(server_accepted(other), 0);
+    wst__net_free(net);
+    server_stop(s);
+    server_stop(other);
+}
+
+/* ---- What goes wrong ----------------------------------------------------------------------- */
+
+static void hang_up(struct conn *c)
+{
+    (void)conn_read_request(c, seen, sizeof seen);
+}
+
+static void reset(struct conn *c)
+{
+    (void)conn_read_request(c, seen, sizeof seen);
+    conn_reset(c);
+}
+
+static void half_answer(struct conn *c)
+{
+    (void)conn_read_request(c, seen, sizeof seen);
+    (void)conn_puts(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}");
+}
+
+static void half_headers(struct conn *c)
+{
+    (void)conn_read_request(c, seen, sizeof seen);
+    (void)conn_puts(c, "HTTP/1.1 200 OK\r\nContent-");
+}
+
+static void garbage(struct conn *c)
+{
+    (void)conn_read_request(c, seen, sizeof seen);
+    (void)conn_puts(c, "SSH-2.0-OpenSSH_9.2\r\n\r\n");
+}
+
+/* The answer of a server that has not read the whole request and resets behind it. */
+static void answer_and_reset(struct conn *c)
+{
+    char some[64];
+
+    (void)conn_read(c, some, 10);
+    (void)conn_puts(c, "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno");
+}
+
+static void test_failures(void **state)
+{
+    static const struct {
+        conn_fn fn;
+        int code;
+    } table[] = {{hang_up, WST_ERR_EOF},
+                 {reset, WST_ERR_RESET},
+                 {half_answer, WST_ERR_EOF},
+                 {half_headers, WST_ERR_EOF},
+                 {garbage, WST_ERR_HTTP}};
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct server *s = NULL;
+    char name[64];
+    char url[128];
+    struct call c;
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        s = server_start(table[i].fn, NULL, NULL);
+        (void)call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/?token=secret"));
+        (void)snprintf(name, sizeof name, "127.0.0.1:%u", server_port(s));
+        if (c.why.code != table[i].code || !strstr(c.why.text, name) ||
+            strstr(c.why.text, "secret") || c.why.step != WST_STEP_TICKET)
+            fail_msg("%zu: %s: %s", i, wst_err_name(c.why.code), c.why.text);
+        server_stop(s);
+    }
+    s = server_start(hang_up, NULL, NULL);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", server_port(s));
+    server_stop(s);
+    assert_int_equal(call_get(&c, w, net, url), WST_ERR_CONNECT); /* Its port is free now. */
+    assert_int_equal(c.why.sys_errno, ECONNREFUSED);
+    assert_non_null(strstr(c.why.text, "127.0.0.1"));
+    assert_int_equal(c.sent, 0);
+    assert_int_equal(call_get(&c, w, net, "http://no-such-name.invalid/"), WST_ERR_RESOLVE);
+    assert_non_null(strstr(c.why.text, "no-such-name.invalid"));
+    wst__net_free(net);
+}
+
+static void test_early_answer(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct server *s = server_start(answer_and_reset, NULL, NULL);
+    struct call c;
+
+    (void)call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/"));
+    assert_int_equal(c.why.code, 0);
+    assert_int_equal(c.answer.status, 401);
+    wst__net_free(net);
+    server_stop(s);
+}
+
+/* ---- Cancel -------------------------------------------------------------------------------- */
+
+static atomic_int reached; /* How far the server has come. */
+
+static void stall(struct conn *c)
+{
+    int until = *(int *)c->arg;
+    char byte;
+
+    reached = 1;
+    if (until == 1)
+        goto wait;
+    (void)conn_read_request(c, seen, sizeof seen);
+    reached = 2;
+    if (until == 2)
+        goto wait;
+    (void)conn_puts(c, "HTTP/1.1 200 OK\r\nContent-Le");
+    reached = 3;
+    if (until == 3)
+        goto wait;
+    (void)conn_puts(c, "ngth: 10\r\n\r\n12345");
+    reached = 4;
+wait:
+    while (conn_read(c, &byte, 1) > 0)
+        continue;
+}
+
+static void test_cancel(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+
+    for (int phase = 0; phase <= 4; phase++) {
+        struct server *s = server_start(stall, &phase, NULL);
+        const char *url = url_of("http", "127.0.0.1", s, "/");
+        struct call c;
+        uint64_t begun = uv_hrtime();
+
+        reached = 0;
+        call_start(&c, net, "GET", url, NULL, NULL);
+        while (reached < phase && uv_hrtime() - begun < (uint64_t)5 * 1000000000)
+            (void)uv_run(&w->uv, UV_RUN_NOWAIT);
+        assert_true(reached >= phase);
+        wst__http_cancel(c.http);
+        world_run_for(w, 20);
+        assert_false(c.done);
+        server_stop(s);
+    }
+    wst__net_free(net);
+}
+
+/* Other requests are canceled, and the net freed, from inside a callback. */
+static struct call *victims;
+static struct wst__net *doomed;
+static bool all_over;
+
+static void on_first_done(void *arg, const struct wst_cause *why,
+                          const struct wst__http_answer *reply)
+{
+    (void)arg;
+    (void)reply;
+    assert_int_equal(why->code, 0);
+    for (int i = 0; i < 3; i++) {
+        if (victims[i].http && !victims[i].done)
+            wst__http_cancel(victims[i].http);
+    }
+    wst__net_free(doomed);
+    all_over = true;
+}
+
+static void test_end_all_inside_done(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    struct wst__http_cbs cbs = {.done = on_first_done};
+    struct wst__http_request rq = {.url = url_of("http", "127.0.0.1", s, "/"),
+                                   .method = "GET",
+                                   .max_header_bytes = 1000,
+                                   .max_body_bytes = 1000};
+    struct wst__http *http;
+    struct call calls[3];
+
+    doomed = world_net(w, NULL);
+    victims = calls;
+    all_over = false;
+    assert_int_equal(wst__http_start(doomed, &rq, &cbs, NULL, &http), 0);
+    for (int i = 0; i < 3; i++)
+        call_start(&calls[i], doomed, "GET", rq.url, NULL, NULL);
+    world_run(w, &all_over);
+    server_stop(s);
+}
+
+/* What was idle during a suspend is not used again. */
+static void test_distrust(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    struct wst__net *net = world_net(w, NULL);
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    wst__io_woke(&w->io);
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(server_accepted(s), 2);
+    wst__net_free(net);
+    server_stop(s);
+}
+
+static void test_interface(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
+    struct wst__net_options opt = {.proxy = "", .interface = "lo"};
+    struct wst__net *net = world_net_with(w, &opt);
+    struct wst_cause why;
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    wst__net_free(net);
+    opt.interface = "127.0.0.1";
+    net = world_net_with(w, &opt);
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    wst__net_free(net);
+    opt.interface = "no-such-if0";
+    net = world_net_with(w, &opt);
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), WST_ERR_CONNECT);
+    assert_non_null(strstr(c.why.text, "no-such-if0"));
+    wst__net_free(net);
+    opt.interface = "a!b";
+    assert_int_equal(wst__net_new(&w->io, &opt, NULL, &net, &why), WST_ERR_CONFIG);
+    assert_non_null(strstr(why.text, "interface"));
+    server_stop(s);
+}
+
+int main(void)
+{
+#define IN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        IN_WORLD(test_reuse),         IN_WORLD(test_headers),
+        IN_WORLD(test_methods),       IN_WORLD(test_ceilings),
+        IN_WORLD(test_exact_ceiling), cmocka_unit_test(test_retry_after),
+        IN_WORLD(test_answers),       IN_WORLD(test_redirect),
+        IN_WORLD(test_failures),      IN_WORLD(test_early_answer),
+        IN_WORLD(test_cancel),        IN_WORLD(test_end_all_inside_done),
+        IN_WORLD(test_distrust),      IN_WORLD(test_interface),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
