@@ -32,15 +32,27 @@ enum phase {
     OVER    /* |failed| or |closed| has been told. */
 };
 
+/* What is kept of a cause when there is no memory for its words. */
+struct numbers {
+    int code;
+    int close_code;
+    int sys_errno;
+};
+
+/* Only a link that ends has words: one at rest does without their memory. */
+struct texts {
+    struct wst_cause cause;
+    char reason[124]; /* The peer's. */
+};
+
 struct wst__link {
     struct wst__link_config config;
-    struct wst__link_cbs cbs;
+    const struct wst__link_cbs *cbs;
     void *arg;
     struct wst__stream *stream;
     enum phase phase;
     struct wst__buf request; /* The upgrade, as far as it has not left. */
-    struct wst__upgrade up;
-    bool has_up;
+    struct wst__upgrade *up; /* While the response is awaited, else NULL. */
     struct wst__ws *ws;
     struct wst__buf held; /* Received, not yet fed: a callback had paused us. */
     bool paused;
@@ -51,13 +63,14 @@ struct wst__link {
     bool shut;       /* Our side of the stream has been ended. */
     bool peer_close; /* The peer's close frame came: not yet told. */
     bool broken;     /* A write failed: not yet told. */
-    struct wst_cause broken_why;
     uint64_t last_rx_ms;
     uint64_t ping_seq;
     uint64_t ping_left_us;
-    bool ping_waits;  /* For its turn to leave. */
-    bool pong_waited; /* It has left, no answer yet. */
-    struct wst__link_end end;
+    bool ping_waits;        /* For its turn to leave. */
+    bool pong_waited;       /* It has left, no answer yet. */
+    int end_code;           /* Received close code; 1006: the peer broke the protocol; 0: none. */
+    struct numbers numbers; /* Of what ends or has broken the link. */
+    struct texts *texts;    /* The same in words. */
     void (*gone)(void *arg);
     void *gone_arg;
 };
@@ -77,6 +90,38 @@ static void set_reading(struct wst__link *link, bool on)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
+static struct texts *texts_of(struct wst__link *link)
+{
+    if (!link->texts)
+        link->texts = wst__calloc(1, sizeof *link->texts);
+    return link->texts;
+}
+
+/* Without memory for the words the numbers still tell. */
+static void keep_cause(struct wst__link *link, const struct wst_cause *why)
+{
+    struct texts *texts = texts_of(link);
+
+    link->numbers = (struct numbers){why->code, why->close_code, why->sys_errno};
+    if (texts)
+        texts->cause = *why;
+}
+
+static void kept_cause(const struct wst__link *link, struct wst_cause *why)
+{
+    const struct numbers *n = &link->numbers;
+
+    memset(why, 0, sizeof *why);
+    if (n->code == 0)
+        return;
+    if (link->texts)
+        *why = link->texts->cause;
+    else
+        wst__cause(why, n->code, WST_STEP_CONNECT, "%s", wst_strerror(n->code));
+    why->close_code = n->close_code;
+    why->sys_errno = n->sys_errno;
+}
+
 /* Both close frames were exchanged (RFC 6455, 7.1.4). */
 static bool both_closed(const struct wst__link *link)
 {
@@ -84,34 +129,57 @@ static bool both_closed(const struct wst__link *link)
            wst__ws_close_received(link->ws);
 }
 
+/* A write failed, or there is no memory: the next flush tells. */
+static void note_broken(struct wst__link *link, const struct wst_cause *why)
+{
+    link->broken = true;
+    if (link->numbers.code == 0 && !link->we_close)
+        keep_cause(link, why);
+    link->cbs->wants_flush(link->arg);
+}
+
+static void make_end(const struct wst__link *link, struct wst__link_end *end)
+{
+    memset(end, 0, sizeof *end);
+    kept_cause(link, &end->cause);
+    end->code = link->end_code;
+    end->was_clean = both_closed(link);
+    if (link->texts)
+        memcpy(end->reason, link->texts->reason, sizeof end->reason);
+}
+
 /* The one door out: tells once, |failed| or |closed|. */
 static void finish(struct wst__link *link, const struct wst_cause *why)
 {
     enum phase was = link->phase;
+    struct wst__link_end end;
 
     if (was == OVER)
         return;
     link->phase = OVER;
     if (was < OPEN) {
-        link->cbs.failed(link->arg, why, link->has_up ? &link->up : NULL);
+        link->cbs->failed(link->arg, why, link->up);
         return;
     }
-    if (was == OPEN || link->end.code == 0) {
-        link->end.code = 1006; /* No close frame was received (RFC 6455, 7.1.5). */
-        if (link->end.cause.code == 0 && !link->we_close)
-            link->end.cause = *why;
+    if (was == OPEN || link->end_code == 0) {
+        link->end_code = 1006; /* No close frame was received (RFC 6455, 7.1.5). */
+        if (link->numbers.code == 0 && !link->we_close)
+            keep_cause(link, why);
     }
-    link->end.was_clean = both_closed(link);
-    link->cbs.closed(link->arg, &link->end);
+    make_end(link, &end);
+    link->cbs->closed(link->arg, &end);
 }
 
 /* The other side has begun to close, or broke the protocol: the owner's clock runs from here. */
 static void begin_ending(struct wst__link *link)
 {
+    struct wst__link_end end;
+
     if (link->phase != OPEN)
         return;
     link->phase = ENDING;
-    link->cbs.closing(link->arg, &link->end);
+    make_end(link, &end);
+    link->cbs->closing(link->arg, &end);
 }
 
 /* ---- Messages ------------------------------------------------------------------------------ */
@@ -122,7 +190,7 @@ static bool on_message(void *arg, enum wst_message_type type, const uint8_t *dat
 
     if (link->paused)
         return true; /* Only while we close: the application does not want it any more. */
-    return link->cbs.message(link->arg, type, data, n) && !link->paused;
+    return link->cbs->message(link->arg, type, data, n) && !link->paused;
 }
 
 static bool on_pong(void *arg, const uint8_t *payload, size_t n)
@@ -135,22 +203,26 @@ static bool on_pong(void *arg, const uint8_t *payload, size_t n)
         return true; /* Unsolicited (RFC 6455, 5.5.3), or the answer to an older ping. */
     link->pong_waited = false;
     clock_read(link, &t);
-    link->cbs.pong(link->arg, t.now_us > link->ping_left_us ? t.now_us - link->ping_left_us : 1);
+    link->cbs->pong(link->arg, t.now_us > link->ping_left_us ? t.now_us - link->ping_left_us : 1);
     return !link->paused;
 }
 
 static bool on_closed(void *arg, int code, const char *reason, size_t n)
 {
     struct wst__link *link = arg;
+    struct texts *texts = texts_of(link);
+    struct wst_cause why;
 
     link->peer_close = true;
-    link->end.code = code;
-    (void)snprintf(link->end.reason, sizeof link->end.reason, "%.*s", (int)n, reason);
+    link->end_code = code;
+    if (texts)
+        (void)snprintf(texts->reason, sizeof texts->reason, "%.*s", (int)n, reason);
     if (!link->we_close) {
-        wst__cause(&link->end.cause, WST_ERR_WS_CLOSED, WST_STEP_CONNECT,
-                   "the server closed the WebSocket with code %d%s%s", code, n ? ": " : "",
-                   link->end.reason);
-        link->end.cause.close_code = code;
+        wst__cause(&why, WST_ERR_WS_CLOSED, WST_STEP_CONNECT,
+                   "the server closed the WebSocket with code %d%s%.*s", code, n ? ": " : "",
+                   (int)n, reason);
+        why.close_code = code;
+        keep_cause(link, &why);
     }
     return true;
 }
@@ -166,19 +238,17 @@ static void on_drained(void *arg)
 {
     struct wst__link *link = arg;
 
-    link->cbs.drained(link->arg);
+    link->cbs->drained(link->arg);
 }
 
 static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    if (n == 0 || link->phase == OVER)
+    struct wst_cause why;
+
+    if (n == 0 || link->phase == OVER || wst__buf_add(&link->held, bytes, n) == 0)
         return;
-    if (wst__buf_add(&link->held, bytes, n) != 0) {
-        wst__cause(&link->broken_why, WST_ERR_NOMEM, WST_STEP_CONNECT,
-                   "out of memory for %zu received bytes", n);
-        link->broken = true;
-        link->cbs.wants_flush(link->arg);
-    }
+    wst__cause(&why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory for %zu received bytes", n);
+    note_broken(link, &why);
 }
 
 /* What the message layer noted while it was fed. */
@@ -186,15 +256,15 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
 {
     if (rc != 0) {
         link->deaf = true;
-        link->end.code = 1006;
-        link->end.cause = *why;
+        link->end_code = 1006;
+        keep_cause(link, why);
         begin_ending(link);
     } else if (link->peer_close) {
         link->peer_close = false;
         begin_ending(link);
     }
     if (link->phase != OVER && wst__ws_buffered(link->ws))
-        link->cbs.wants_flush(link->arg);
+        link->cbs->wants_flush(link->arg);
 }
 
 /* Feeds the message layer; returns how many bytes were used. */
@@ -238,7 +308,7 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
         .queue_low_water = link->config.queue_low_water,
         .random = random_bytes,
         .random_arg = (void *)(uintptr_t)link->config.ports,
-        .extensions = link->up.extensions,
+        .extensions = link->up->extensions,
     };
     int rc = wst__ws_new(&link->ws, &config, &cbs, link, why);
 
@@ -247,22 +317,29 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
     return rc;
 }
 
+static void drop_upgrade(struct wst__link *link)
+{
+    if (link->up)
+        wst__upgrade_fini(link->up);
+    wst__free(link->up);
+    link->up = NULL;
+}
+
 /* Feeds the response; returns how many bytes belong to it. */
 static size_t feed_upgrade(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    char subprotocol[sizeof link->up.subprotocol];
+    char subprotocol[sizeof link->up->subprotocol];
     struct wst_cause why = {0};
     size_t used = 0;
-    int rc = wst__upgrade_feed(&link->up, bytes, n, &used, &why);
+    int rc = wst__upgrade_feed(link->up, bytes, n, &used, &why);
 
     if (rc == 0)
         return n;
     if (rc > 0 && begin_messages(link, &why) == 0) {
-        (void)snprintf(subprotocol, sizeof subprotocol, "%s", link->up.subprotocol);
-        wst__upgrade_fini(&link->up);
-        link->has_up = false;
+        (void)snprintf(subprotocol, sizeof subprotocol, "%s", link->up->subprotocol);
+        drop_upgrade(link);
         link->phase = OPEN;
-        link->cbs.opened(link->arg, subprotocol);
+        link->cbs->opened(link->arg, subprotocol);
         if (link->paused && link->phase == OPEN)
             set_reading(link, false);
         return used;
@@ -278,7 +355,7 @@ static void on_ready(void *arg, const struct wst__stream_timing *timing)
     struct wst__link *link = arg;
 
     link->phase = READY;
-    link->cbs.ready(link->arg, timing);
+    link->cbs->ready(link->arg, timing);
 }
 
 static void on_data(void *arg, const uint8_t *bytes, size_t n)
@@ -336,7 +413,7 @@ static void on_writable(void *arg)
     struct wst__link *link = arg;
 
     link->blocked = false;
-    link->cbs.wants_flush(link->arg);
+    link->cbs->wants_flush(link->arg);
 }
 
 /* What the server had said of the upgrade tells more than how the connection ended. */
@@ -346,7 +423,7 @@ static void on_ended(void *arg, const struct wst_cause *why)
     struct wst_cause said = {0};
 
     if (link->phase == UPGRADING) {
-        (void)wst__upgrade_eof(&link->up, &said);
+        (void)wst__upgrade_eof(link->up, &said);
         if (said.http_status != 0 || why->code == WST_ERR_EOF)
             why = &said;
     }
@@ -372,7 +449,7 @@ int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
     if (!link)
         return WST_ERR_NOMEM;
     link->config = *config;
-    link->cbs = *cbs;
+    link->cbs = cbs;
     link->arg = arg;
     link->reading = true;
     wst__buf_init(&link->request, REQUEST_MAX, true);
@@ -392,12 +469,11 @@ static bool write_out(struct wst__link *link, const struct iovec *iov, size_t co
                       size_t *wrote)
 {
     const struct wst__ports *ports = link->config.ports;
+    struct wst_cause why;
 
     *wrote = 0;
-    if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &link->broken_why) !=
-        0) {
-        link->broken = true;
-        link->cbs.wants_flush(link->arg);
+    if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &why) != 0) {
+        note_broken(link, &why);
         return false;
     }
     link->blocked = *wrote < total;
@@ -430,7 +506,7 @@ static void note_ping_left(struct wst__link *link)
     link->ping_waits = false;
     link->pong_waited = true;
     link->ping_left_us = t.now_us;
-    link->cbs.ping_left(link->arg);
+    link->cbs->ping_left(link->arg);
 }
 
 static void flush_messages(struct wst__link *link)
@@ -480,14 +556,33 @@ static void flush_held(struct wst__link *link)
 
 void wst__link_flush(struct wst__link *link)
 {
+    struct wst_cause why;
+
     if (link->phase == OVER)
         return;
     if (!link->broken && link->ws)
         flush_held(link);
     if (!link->broken && !link->blocked && flush_request(link) && link->ws)
         flush_messages(link);
-    if (link->broken)
-        finish(link, &link->broken_why);
+    if (link->broken) {
+        kept_cause(link, &why);
+        finish(link, &why);
+    }
+}
+
+/* Gets ready for the response. */
+static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq)
+{
+    struct wst__upgrade *up = wst__calloc(1, sizeof *up);
+    int rc =
+        up ? wst__upgrade_init(up, rq, link->config.max_header_bytes, link->config.max_body_bytes)
+           : WST_ERR_NOMEM;
+
+    if (rc == 0)
+        link->up = up;
+    else
+        wst__free(up);
+    return rc;
 }
 
 int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq)
@@ -495,13 +590,11 @@ int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request 
     int rc = wst__upgrade_write(&link->request, rq);
 
     if (rc == 0)
-        rc = wst__upgrade_init(&link->up, rq, link->config.max_header_bytes,
-                               link->config.max_body_bytes);
+        rc = begin_upgrade(link, rq);
     if (rc != 0) {
         wst__buf_fini(&link->request);
         return rc;
     }
-    link->has_up = true;
     link->phase = UPGRADING;
     (void)flush_request(link);
     return 0;
@@ -533,7 +626,7 @@ void wst__link_close(struct wst__link *link, int code, const char *reason)
     link->we_close = true;
     link->phase = ENDING;
     (void)wst__ws_close(link->ws, code, reason, strlen(reason));
-    link->cbs.wants_flush(link->arg); /* Also turns reading on, for the peer's close frame. */
+    link->cbs->wants_flush(link->arg); /* Also turns reading on, for the peer's close frame. */
 }
 
 void wst__link_pause(struct wst__link *link, bool paused)
@@ -544,7 +637,7 @@ void wst__link_pause(struct wst__link *link, bool paused)
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);
     else
-        link->cbs.wants_flush(link->arg);
+        link->cbs->wants_flush(link->arg);
 }
 
 size_t wst__link_buffered(const struct wst__link *link)
@@ -561,8 +654,7 @@ bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end)
 {
     if (link->phase != ENDING)
         return false;
-    *end = link->end;
-    end->was_clean = both_closed(link);
+    make_end(link, end);
     return true;
 }
 
@@ -589,12 +681,12 @@ void wst__link_drop(struct wst__link *link, void (*gone)(void *arg), void *arg)
     link->gone = gone;
     link->gone_arg = arg;
     if (link->ws)
-        wst__ws_free(link->ws, link->cbs.unsent, link->arg);
+        wst__ws_free(link->ws, link->cbs->unsent, link->arg);
     link->ws = NULL;
     wst__buf_fini(&link->request);
     wst__buf_fini(&link->held);
-    if (link->has_up)
-        wst__upgrade_fini(&link->up);
-    link->has_up = false;
+    drop_upgrade(link);
+    wst__free(link->texts);
+    link->texts = NULL;
     link->config.ports->stream_close(link->config.ports->world, link->stream, on_gone, link);
 }

@@ -43,7 +43,7 @@ struct wst__link_config {
     size_t max_message_bytes, max_queue_bytes, queue_low_water;
 };
 
-/* Begins to dial.  NOMEM, IO: nothing was begun. */
+/* Begins to dial; |cbs| lives as long as the link.  NOMEM, IO: nothing was begun. */
 int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
                   const struct wst__stream_request *rq, const struct wst__link_cbs *cbs, void *arg);
 /* Writes the upgrade.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
