@@ -674,6 +674,7 @@ static void random_calls(void **state)
                     pings++;
                 break;
             default:
+                fx.max_pieces = draw(&seed) % 4;
                 fixture_flush(&fx, draw(&seed) % 3 ? draw(&seed) % 300 : 20000);
             }
         }
