@@ -273,6 +273,8 @@ static void dial(struct wst_client *cl)
         .max_message_bytes = c->max_message_bytes,
         .max_queue_bytes = c->max_queue_bytes,
         .queue_low_water = c->queue_low_water,
+        .offered_extensions = c->compress ? c->compress_offer : NULL,
+        .compress_min_bytes = c->compress_min_bytes,
     };
     const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
@@ -329,6 +331,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .subprotocols = c->subprotocols,
         .subprotocol_count = c->subprotocol_count,
         .headers = wst__fields_list(fields),
+        .extensions = c->compress ? c->compress_offer : NULL,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
         .cookies = wst__fields_given(fields, "Cookie") ? NULL : cookies,
     };

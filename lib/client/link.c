@@ -267,6 +267,19 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
         link->cbs->wants_flush(link->arg);
 }
 
+/*
+ * Keeps what the message layer has not used: the application has paused, or inflating it would cost
+ * too much for one turn of the loop; then we go on in the next one, and receive nothing meanwhile.
+ */
+static void keep_rest(struct wst__link *link, const uint8_t *bytes, size_t n)
+{
+    hold(link, bytes, n);
+    if (n > 0 && link->phase != OVER && wst__ws_yielded(link->ws)) {
+        set_reading(link, false);
+        link->cbs->wants_flush(link->arg);
+    }
+}
+
 /* Feeds the message layer; returns how many bytes were used. */
 static size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
@@ -309,6 +322,8 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
         .random = random_bytes,
         .random_arg = (void *)(uintptr_t)link->config.ports,
         .extensions = link->up->extensions,
+        .offered_extensions = link->config.offered_extensions,
+        .compress_min_bytes = link->config.compress_min_bytes,
     };
     int rc = wst__ws_new(&link->ws, &config, &cbs, link, why);
 
@@ -384,7 +399,7 @@ static void on_data(void *arg, const uint8_t *bytes, size_t n)
         return;
     }
     used = feed(link, bytes, n);
-    hold(link, bytes + used, n - used);
+    keep_rest(link, bytes + used, n - used);
 }
 
 static uint8_t *on_place(void *arg, size_t *room)
@@ -545,7 +560,7 @@ static void flush_held(struct wst__link *link)
     if (held.len) {
         wst__buf_init(&link->held, HELD_MAX, true);
         used = feed(link, held.data, held.len);
-        hold(link, held.data + used, held.len - used);
+        keep_rest(link, held.data + used, held.len - used);
         wst__buf_fini(&held);
     }
     if (link->phase == OVER) /* The owner has dropped us meanwhile. */
