@@ -23,8 +23,8 @@ class Monitor:
 
     def __enter__(self):
         self.proc = subprocess.Popen(
-            [*self.redis.wrapper, "redis-cli", "-h", "127.0.0.1", "-p", str(self.redis.port), "monitor"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            [*self.redis.wrapper, "redis-cli", "-h", "127.0.0.1", "-p", str(self.redis.port),
+             "monitor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read)
         self.thread.start()
         wait_until(lambda: self.lines, "redis-cli monitor")
