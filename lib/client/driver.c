@@ -524,6 +524,8 @@ static void tell_attempt_failed(struct wst_client *cl, const struct wst__action 
     const struct wst_config *c = config_of(cl);
     struct wst_error_info info;
 
+    if (cl->core.failure.own && cl->core.failure.step == WST_STEP_TOKEN)
+        cl->token.refresh_stalled = true;
     make_error(cl, a->ms, &info);
     log_failure(cl, &info, "failed");
     if (c->on_attempt_failed)

@@ -49,11 +49,12 @@ static void push_failed(struct wst_client *cl, enum wst_step step, const struct 
     wst__driver_push(cl, &ev);
 }
 
-static void push_out_of_memory(struct wst_client *cl, enum wst_step step)
+static void push_not_begun(struct wst_client *cl, enum wst_step step, int err)
 {
     struct wst_cause why;
 
-    wst__cause(&why, WST_ERR_NOMEM, step, "out of memory for the %s step", wst_step_name(step));
+    wst__cause(&why, err, step, "the %s step could not be begun: %s", wst_step_name(step),
+               wst_strerror(err));
     push_failed(cl, step, &why, 0, 0);
 }
 
@@ -315,7 +316,7 @@ static void send_request(struct wst_client *cl, const struct exchange *x)
     wst__buf_fini(&url);
     wst__fields_fini(&fields);
     if (rc != 0)
-        push_out_of_memory(cl, x->step);
+        push_not_begun(cl, x->step, rc);
 }
 
 /* ---- The application's callbacks ----------------------------------------------------------- */
@@ -396,7 +397,7 @@ static void decide_token(struct wst_client *cl)
 
     read_clock(cl, &t);
     state = wst__token_state(&cl->token, t.boot_ms);
-    if (state == WST__TOKEN_FRESH ||
+    if (state == WST__TOKEN_FRESH || (state == WST__TOKEN_AGEING && cl->token.refresh_stalled) ||
         (state != WST__TOKEN_NONE && cl->shared->config.c.token_step == WST_STEP_MODE_OMIT))
         token_ready(cl);
     else

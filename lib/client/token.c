@@ -276,6 +276,7 @@ void wst__token_put(struct wst__token *t, struct wst__secret *value, int64_t lif
     t->received_wall_s = now.wall_s;
     t->age_ms = 0;
     t->life_ms = life_ms;
+    t->refresh_stalled = false;
     if (keep)
         changed(t);
     else

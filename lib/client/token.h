@@ -26,6 +26,7 @@ struct wst__token {
     uint64_t age_ms; /* Its age when it was received (loaded from a store). */
     int64_t life_ms; /* -1: unknown. */
     int64_t received_wall_s;
+    bool refresh_stalled; /* Step 1 was not answered in time: this one is used while it is good. */
     /* The store. */
     bool loaded;           /* The store has been asked, or there is none. */
     uint64_t load_request; /* Of the application's store; 0: none under way. */

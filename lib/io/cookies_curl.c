@@ -129,6 +129,13 @@ static int add_and_free(struct curl_slist *list, const struct wst__cookie_target
     return rc;
 }
 
+/* What never leaves the machine counts as secure, as for libcurl. */
+static bool is_this_machine(const char *host)
+{
+    return strcasecmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 ||
+           strcmp(host, "[::1]") == 0;
+}
+
 int wst__cookies(struct wst__net *net, const char *url, struct wst__buf *out)
 {
     struct wst__cookie_target target;
@@ -151,7 +158,8 @@ int wst__cookies(struct wst__net *net, const char *url, struct wst__buf *out)
         wst__clock_read(&net->io->clock, &now);
         target.host = host;
         target.path = path;
-        target.secure = strcmp(scheme, "https") == 0 || strcmp(scheme, "wss") == 0;
+        target.secure =
+            strcmp(scheme, "https") == 0 || strcmp(scheme, "wss") == 0 || is_this_machine(host);
         target.wall_s = now.wall_s;
         rc = add_and_free(list_all(net), &target, out);
     }

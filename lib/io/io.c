@@ -38,7 +38,6 @@ void wst__io_close(struct wst__io *io, void (*closed)(void *arg), void *arg)
     io->closed = closed;
     io->closed_arg = arg;
     wst__timers_close(&io->timers);
-    wst__turns_close(&io->turns);
     wst__io_release(io);
 }
 
@@ -47,14 +46,21 @@ void wst__io_hold(struct wst__io *io)
     io->held++;
 }
 
-void wst__io_release(struct wst__io *io)
+static void on_turns_closed(void *arg)
 {
-    assert(io->held > 0);
-    if (--io->held > 0)
-        return;
+    struct wst__io *io = arg;
+
     wst__hub_fini(&io->hub);
     wst__entropy_fini(&io->entropy);
     io->closed(io->closed_arg);
+}
+
+/* The turns go last: what is closing may still need one. */
+void wst__io_release(struct wst__io *io)
+{
+    assert(io->held > 0);
+    if (--io->held == 0)
+        wst__turns_close(&io->turns, on_turns_closed, io);
 }
 
 void wst__io_woke(struct wst__io *io)

@@ -20,7 +20,7 @@ struct wst__multi;
 struct wst__io {
     uv_loop_t *uv;
     uv_thread_t thread; /* The one that made it, or was seen to run the loop since. */
-    size_t held;        /* Handles and jobs that still live in the uv loop, and one for itself. */
+    size_t held; /* Handles and jobs in the uv loop, without the turns'; and one for itself. */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;

@@ -82,8 +82,6 @@ void wst__turns_init(struct wst__turns *t, struct wst__io *io)
     (void)uv_prepare_init(io->uv, &t->prepare);
     (void)uv_idle_init(io->uv, &t->idle);
     t->prepare.data = t->idle.data = t;
-    wst__io_hold(io);
-    wst__io_hold(io);
     (void)uv_prepare_start(&t->prepare, on_prepare);
     uv_unref((uv_handle_t *)&t->prepare);
 }
@@ -92,11 +90,15 @@ static void on_closed(uv_handle_t *handle)
 {
     struct wst__turns *t = handle->data;
 
-    wst__io_release(t->io);
+    if (--t->open == 0)
+        t->closed(t->closed_arg);
 }
 
-void wst__turns_close(struct wst__turns *t)
+void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg)
 {
+    t->closed = closed;
+    t->closed_arg = arg;
+    t->open = 2;
     uv_close((uv_handle_t *)&t->prepare, on_closed);
     uv_close((uv_handle_t *)&t->idle, on_closed);
 }

@@ -37,7 +37,10 @@ static struct mark *first_mark(const struct wst__outbox *o)
     return (struct mark *)end - 1;
 }
 
-/* Bytes of the first frame that have not left, when some have: else 0. */
+/*
+ * Bytes of the first frame that have not left, when some have: else 0.  They go ahead of control
+ * frames; and while one of these is on its way, no data frame has begun.
+ */
 static size_t begun_left(const struct wst__outbox *o)
 {
     return o->begun ? first_mark(o)->frame - o->begun : 0;
@@ -292,12 +295,6 @@ static bool add_piece(struct pieces *ps, uint8_t *p, size_t n)
     return true;
 }
 
-/* Bytes of data that go ahead of the control frames. */
-static size_t data_first(const struct wst__outbox *o)
-{
-    return o->control_next > o->control_head ? 0 : begun_left(o);
-}
-
 /* With control frames: the rest of the data frame that has begun, they, the other data. */
 static void show_all(struct wst__outbox *o, struct pieces *ps)
 {
@@ -308,7 +305,7 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
         o->blocked = true;
         keep_newest_pong(o);
     }
-    first = data_first(o);
+    first = begun_left(o);
     if (add_piece(ps, first ? o->block.data + o->head : NULL, first) &&
         add_piece(ps, o->control + o->control_head, o->control_tail - o->control_head)) {
         o->shown_control = o->control_tail;
@@ -395,7 +392,7 @@ static size_t taken_control(const struct wst__outbox *o, size_t n, size_t *first
 {
     if (o->shown_control == 0)
         return 0;
-    *first = smaller(n, data_first(o));
+    *first = smaller(n, begun_left(o));
     return smaller(n - *first, o->shown_control - o->control_head);
 }
 

@@ -59,8 +59,8 @@ int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least
 void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block *b);
 
 /*
- * Gives |b|, which is empty, a block of |least| bytes or more: one of |want| bytes or more when
- * one lies ready, so that a message whose length is announced need not grow, but never new memory
+ * Gives |b|, which is empty, a block of |least| bytes or more: one of |want| (>= |least|) when one
+ * lies ready, so that a message whose length is announced need not grow, but never new memory
  * for what is only announced.  NOMEM.
  */
 static inline int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b, size_t least,

@@ -1,6 +1,8 @@
 /* HTTP: one request, one bounded answer, or one cause. */
 #include "calls.h"
 
+#include "io/cookies_curl.h"
+
 #include <ctype.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -46,6 +48,7 @@ static void test_reuse(void **state)
     struct server *s = server_start(answer, (void *)(uintptr_t)ok, NULL);
     struct wst__net *net = world_net(w, NULL);
     struct call c;
+    uint64_t begun;
 
     for (int i = 0; i < 3; i++) {
         assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/a?b=c")), 0);
@@ -57,6 +60,10 @@ static void test_reuse(void **state)
     }
     assert_int_equal(server_accepted(s), 1);
     assert_memory_equal(seen, "GET /a?b=c HTTP/1.1\r\n", 21);
+    /* The connection that is kept does not keep the loop. */
+    begun = uv_hrtime();
+    (void)uv_run(&w->uv, UV_RUN_DEFAULT);
+    assert_true(uv_hrtime() - begun < (uint64_t)1000000000);
     wst__net_free(net);
     server_stop(s);
 }
@@ -519,6 +526,53 @@ static void test_distrust(void **state)
     server_stop(s);
 }
 
+/* ---- Cookies ------------------------------------------------------------------------------- */
+
+static char set_cookies[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+                            "Set-Cookie: lb=node-7; Path=/; HttpOnly\r\n"
+                            "Set-Cookie: deep=1; Path=/api\r\n"
+                            "Set-Cookie: sealed=1; Path=/; Secure\r\n"
+                            "Set-Cookie: old=1; Max-Age=0\r\n\r\n";
+
+static void expect_cookies(struct wst__net *net, const char *url, const char *expected)
+{
+    struct wst__buf b;
+
+    wst__buf_init(&b, 1000, true);
+    assert_int_equal(wst__cookies(net, url, &b), 0);
+    if (b.len != strlen(expected) || memcmp(b.data, expected, b.len) != 0)
+        fail_msg("%s: \"%.*s\"", url, (int)b.len, b.data ? (char *)b.data : "");
+    wst__buf_fini(&b);
+}
+
+static void test_cookies(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(answer, set_cookies, NULL);
+    struct wst__net_options with = {.proxy = "", .cookies = true};
+    struct wst__net *net = world_net_with(w, &with);
+    struct wst__net *without = world_net(w, NULL);
+    struct wst__net *stranger = world_net_with(w, &with);
+    struct call c;
+
+    expect_cookies(net, url_of("ws", "127.0.0.1", s, "/ws"), "");
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    expect_cookies(net, url_of("ws", "127.0.0.1", s, "/ws"), "lb=node-7; sealed=1");
+    expect_cookies(net, url_of("ws", "localhost", s, "/ws"), "");
+    expect_cookies(stranger, url_of("ws", "127.0.0.1", s, "/ws"), "");
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/api/x")), 0);
+    assert_non_null(strstr(seen, "\r\nCookie: "));
+    assert_true(strstr(seen, "deep=1") && strstr(seen, "lb=node-7") && strstr(seen, "sealed=1"));
+    assert_int_equal(call_get(&c, w, without, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(call_get(&c, w, without, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_null(strstr(seen, "Cookie"));
+    expect_cookies(without, url_of("ws", "127.0.0.1", s, "/ws"), "");
+    wst__net_free(net);
+    wst__net_free(without);
+    wst__net_free(stranger);
+    server_stop(s);
+}
+
 static void test_interface(void **state)
 {
     struct world *w = *state;
@@ -556,6 +610,7 @@ int main(void)
         IN_WORLD(test_failures),      IN_WORLD(test_early_answer),
         IN_WORLD(test_cancel),        IN_WORLD(test_end_all_inside_done),
         IN_WORLD(test_distrust),      IN_WORLD(test_interface),
+        IN_WORLD(test_cookies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -477,6 +477,18 @@ static uint16_t free_port(void)
     return ntohs(at.sin_port);
 }
 
+static pid_t running; /* 0: none. */
+
+/* Also when the test fails. */
+static void stop_proxy(void)
+{
+    if (running <= 0)
+        return;
+    (void)kill(running, SIGTERM);
+    (void)waitpid(running, NULL, 0);
+    running = 0;
+}
+
 /* Starts a program and waits until it listens; -1: it is not installed. */
 static pid_t start_proxy(const char *const *argv, uint16_t port)
 {
@@ -500,12 +512,6 @@ static pid_t start_proxy(const char *const *argv, uint16_t port)
     return pid;
 }
 
-static void stop_proxy(pid_t pid)
-{
-    (void)kill(pid, SIGTERM);
-    (void)waitpid(pid, NULL, 0);
-}
-
 static void through_real(struct world *w, const char *kind, const char *user,
                          const char *const *argv, uint16_t port)
 {
@@ -516,6 +522,7 @@ static void through_real(struct world *w, const char *kind, const char *user,
 
     if (pid < 0)
         skip();
+    running = pid;
     (void)snprintf(url, sizeof url, "%s://%s127.0.0.1:%u", kind, user, port);
     net = world_net_with(w, &opt);
     through(w, net, "localhost");
@@ -526,7 +533,7 @@ static void through_real(struct world *w, const char *kind, const char *user,
         expect_failure(w, net, WST_ERR_PROXY_AUTH, "proxy");
         wst__net_free(net);
     }
-    stop_proxy(pid);
+    stop_proxy();
 }
 
 static void test_tinyproxy(void **state)
@@ -578,6 +585,7 @@ static int set_up(void **state)
                                         "ALL_PROXY",  "no_proxy",    "NO_PROXY"};
 
     (void)state;
+    (void)atexit(stop_proxy);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         (void)unsetenv(names[i]);
     ca = cert_make_ca("Test CA");

@@ -10,6 +10,7 @@
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -723,6 +724,39 @@ static void test_resumption_by_http(void **state)
     SSL_CTX_free(ctx);
 }
 
+static void respond_and_reset(struct conn *c)
+{
+    char request[4096];
+
+    (void)conn_read_request(c, request, sizeof request);
+    (void)conn_puts(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    conn_reset(c);
+}
+
+/* libcurl writes to connections that are dead by now: no signal, whose disposition is default. */
+static void test_no_sigpipe(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, ca_path);
+    SSL_CTX *ctx = server_ctx(&leaf);
+    struct server *s = server_start(respond_and_reset, NULL, ctx);
+    struct sigaction now;
+    struct call c;
+
+    for (int i = 0; i < 20; i++) {
+        (void)call_get(&c, w, net, url_of("https", "localhost", s, "/"));
+        assert_true(c.why.code == 0 || c.why.code == WST_ERR_RESET || c.why.code == WST_ERR_EOF ||
+                    c.why.code == WST_ERR_TLS);
+        if (i % 2)
+            world_run_for(w, 3);
+    }
+    assert_int_equal(sigaction(SIGPIPE, NULL, &now), 0);
+    assert_true(now.sa_handler == SIG_DFL);
+    wst__net_free(net);
+    server_stop(s);
+    SSL_CTX_free(ctx);
+}
+
 /* More hosts than there are slots: old sessions make room, nothing is lost or leaked. */
 static void test_many_sessions(void **state)
 {
@@ -832,6 +866,7 @@ int main(void)
         IN_WORLD(test_resumption),
         IN_WORLD(test_resumption_by_http),
         IN_WORLD(test_many_sessions),
+        IN_WORLD(test_no_sigpipe),
         IN_WORLD(test_sni),
     };
 

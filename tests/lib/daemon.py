@@ -137,3 +137,46 @@ http {{
         conf = self.write("nginx.conf", self.CONF.format(dir=self.dir, port=port,
                                                          upstream=self.upstream))
         return ["nginx", "-p", self.dir, "-c", conf, "-e", self.path("error.log")]
+
+
+class Tinyproxy(Daemon):
+    """An HTTP proxy; with |password| it wants the user "user"."""
+
+    def __init__(self, password=None):
+        super().__init__()
+        self.password = password
+
+    def command(self, port):
+        auth = f"BasicAuth user {self.password}\n" if self.password else ""
+        conf = self.write("conf", f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\n"
+                                  f"Allow 127.0.0.1\nLogFile \"{self.path('log')}\"\n"
+                                  f"LogLevel Connect\nDisableViaHeader Yes\n{auth}")
+        return ["tinyproxy", "-d", "-c", conf]
+
+
+class Squid(Daemon):
+    """An HTTP proxy; |allow| False: it answers every request with 403."""
+
+    def __init__(self, allow=True):
+        super().__init__()
+        self.allow = allow
+
+    def command(self, port):
+        conf = self.write("conf", f"http_port 127.0.0.1:{port}\npid_filename {self.path('pid')}\n"
+                                  f"access_log stdio:{self.path('access.log')}\n"
+                                  f"cache_log {self.path('cache.log')}\ncache deny all\n"
+                                  f"coredump_dir {self.dir}\nshutdown_lifetime 0 seconds\n"
+                                  f"pinger_enable off\nnetdb_filename none\nmax_filedescriptors 1024\n"
+                                  f"http_access {'allow' if self.allow else 'deny'} all\n")
+        return ["squid", "-N", "-f", conf]
+
+
+class Dante(Daemon):
+    """A SOCKS proxy."""
+
+    def command(self, port):
+        conf = self.write("conf", f"logoutput: {self.path('log')}\ninternal: 127.0.0.1 port = {port}\n"
+                                  "external: lo\nclientmethod: none\nsocksmethod: none\n"
+                                  "client pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }\n"
+                                  "socks pass { from: 127.0.0.0/8 to: 0.0.0.0/0 log: connect }\n")
+        return ["danted", "-f", conf]

@@ -184,7 +184,8 @@ static void *accept_all(void *arg)
     struct server *s = arg;
     int fd;
 
-    while ((fd = accept(s->listener, NULL, NULL)) >= 0 || errno == EINTR || errno == ECONNABORTED) {
+    while ((fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno == EINTR ||
+           errno == ECONNABORTED) {
         if (fd >= 0)
             begin(s, fd);
     }

@@ -1080,6 +1080,47 @@ static void token_cannot_be_refreshed(void **state)
     tale_end(t);
 }
 
+/* The token's server says nothing at all: the next attempt uses what is still good. */
+static void token_refresh_stalls(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->w.server.token_life_s = 600;
+    t->tokens[1].stall = true;
+    tale_open(t);
+    tale_run(t, 490000);
+    tale_skip(t);
+    sim_ws_fin(&t->w);
+    tale_run(t, 11000);
+    tale_expect(t, "[490100] server: end\n"
+                   "[490110] open -> backoff\n"
+                   "[490110] closed: 1006 \"\"\n"
+                   "[490110] because: EOF (transient), next in 250 ms\n"
+                   "[490360] backoff -> token\n"
+                   "[490360] attempt 2\n"
+                   "[490360] POST /api/v1/auth/token\n"
+                   "[490360] dial api.example.com:443\n"
+                   "[490390] dial: ready\n"
+                   "[495390] dial: dropped\n"
+                   "[500360] token: cancelled\n"
+                   "[500360] token -> backoff\n"
+                   "[500360] failed: TIMEOUT (transient), next in 500 ms\n"
+                   "[500860] backoff -> token\n"
+                   "[500860] attempt 3\n"
+                   "[500860] token -> ticket\n"
+                   "[500860] GET /api/v1/ws-ticket (token 1)\n"
+                   "[500880] ticket: 200 ticket 2\n"
+                   "[500880] ticket -> connecting\n"
+                   "[500880] dial api.example.com:443\n"
+                   "[500910] dial: ready\n"
+                   "[500910] upgrade /ws (ticket 2)\n"
+                   "[500920] server: 101\n"
+                   "[500930] connecting -> open\n"
+                   "[500930] open\n");
+    tale_end(t);
+}
+
 /* The wall clock jumps by a day: a token's life is a duration, and nothing happens. */
 static void wall_clock_jumps(void **state)
 {
@@ -1164,6 +1205,7 @@ int main(void)
         cmocka_unit_test(attempt_times_out),
         cmocka_unit_test(token_is_refreshed),
         cmocka_unit_test(token_cannot_be_refreshed),
+        cmocka_unit_test(token_refresh_stalls),
         cmocka_unit_test(wall_clock_jumps),
     };
 

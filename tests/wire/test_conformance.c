@@ -129,6 +129,35 @@ static void all_of_it_in_chunks(void **state)
     in_chunks = false;
 }
 
+/* Whatever one connection comes to, the next one of the same pool finds nothing of it. */
+static void a_failed_connection_leaves_the_pool_clean(void **state)
+{
+    struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
+
+    (void)state;
+    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    for (size_t i = 0; i < CONFORMANCE_CASES; i++) {
+        struct fixture fx;
+        size_t n;
+        uint8_t *input = bytes_from(conformance_cases[i].input, &n);
+
+        config.max_message_bytes = conformance_cases[i].max_message;
+        for (size_t size = 1; size <= n; size += n / 3 + 1) {
+            fixture_init_with(&fx, &config);
+            for (size_t at = 0; at < n; at += size)
+                (void)fixture_feed(&fx, input + at, size < n - at ? size : n - at);
+            fixture_fini(&fx);
+            fixture_init_with(&fx, &config);
+            (void)fixture_feed(&fx, (const uint8_t *)"\x81\x03two\x89\x00\x82\x01x", 10);
+            fixture_flush(&fx, SIZE_MAX);
+            fixture_expect(&fx, "text(two) binary(x)", "pong()");
+            fixture_fini(&fx);
+        }
+        free(input);
+    }
+    wst__ws_pool_free(config.pool);
+}
+
 static void enough_cases(void **state)
 {
     (void)state;
@@ -139,10 +168,14 @@ static void enough_cases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(enough_cases),        cmocka_unit_test(whole),
-        cmocka_unit_test(byte_by_byte),        cmocka_unit_test(every_size_up_to_forty),
-        cmocka_unit_test(random_splits),       cmocka_unit_test(paused_after_every_callback),
+        cmocka_unit_test(enough_cases),
+        cmocka_unit_test(whole),
+        cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(every_size_up_to_forty),
+        cmocka_unit_test(random_splits),
+        cmocka_unit_test(paused_after_every_callback),
         cmocka_unit_test(all_of_it_in_chunks),
+        cmocka_unit_test(a_failed_connection_leaves_the_pool_clean),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

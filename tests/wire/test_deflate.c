@@ -398,6 +398,40 @@ static void every_parameter_both_ways(void **state)
     free(text);
 }
 
+/* Compressed bytes are not the message's: no place is offered for them. */
+static void no_place_for_compressed_bytes(void **state)
+{
+    enum { SIZE = 60000, HEAD = 4 };
+    struct agreement a = {NULL, NULL, 1, 15, 15, 0, 0};
+    uint8_t *noise = malloc(SIZE);
+    struct trace right = {0};
+    struct server server;
+    struct fixture fx;
+    uint64_t seed = 11;
+    size_t room;
+
+    (void)state;
+    for (size_t i = 0; i < SIZE; i++)
+        noise[i] = (uint8_t)draw(&seed);
+    seed = 2; /* One frame. */
+    server_init(&server, &a, NULL);
+    server_say(&server, 2, noise, SIZE, &seed);
+    trace_payload(&right, "binary", noise, SIZE);
+    begin(&fx, PMD, 0, false);
+    assert_int_equal(server.frame[0], 0xc2);
+    assert_int_equal(fixture_feed(&fx, server.frame, HEAD), 0);
+    assert_null(wst__ws_place(fx.ws, &room));
+    assert_int_equal(fixture_feed(&fx, server.frame + HEAD, 1000), 0);
+    assert_null(wst__ws_place(fx.ws, &room));
+    assert_int_equal(fixture_feed(&fx, server.frame + HEAD + 1000, server.frame_len - HEAD - 1000),
+                     0);
+    fixture_expect(&fx, right.text, "");
+    fixture_fini(&fx);
+    server_fini(&server);
+    free(right.text);
+    free(noise);
+}
+
 /* ---- Sending ------------------------------------------------------------------------------- */
 
 static void begin_sending(struct fixture *fx, struct server *s, struct trace *heard,
@@ -610,6 +644,7 @@ int main(void)
         cmocka_unit_test(the_agreement),
         cmocka_unit_test(the_examples_at_every_split),
         cmocka_unit_test(every_parameter_both_ways),
+        cmocka_unit_test(no_place_for_compressed_bytes),
         cmocka_unit_test(below_the_threshold_nothing_is_compressed),
         cmocka_unit_test(noise_is_not_compressed),
         cmocka_unit_test(a_refused_message_leaves_no_trace),

@@ -322,8 +322,13 @@ static void own_pings_survive_a_blocked_output(void **state)
     feed_ping(&fx, "2");
     fixture_flush(&fx, 0);
     feed_ping(&fx, "3");
+    assert_false(wst__ws_ping_left(fx.ws));
     fixture_flush(&fx, SIZE_MAX);
+    assert_true(wst__ws_ping_left(fx.ws));
     fixture_expect(&fx, "", "ping(own) pong(3)");
+    feed_ping(&fx, "4"); /* A pong is no ping that left. */
+    fixture_flush(&fx, SIZE_MAX);
+    assert_true(wst__ws_ping_left(fx.ws));
     fixture_fini(&fx);
 }
 
@@ -669,6 +674,7 @@ static void random_calls(void **state)
                     pings++;
                 break;
             default:
+                fx.max_pieces = draw(&seed) % 4;
                 fixture_flush(&fx, draw(&seed) % 3 ? draw(&seed) % 300 : 20000);
             }
         }
