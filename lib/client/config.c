@@ -576,6 +576,63 @@ int wst__config_copy(struct wst__config *out, const struct wst_config *in, struc
     return rc;
 }
 
+static bool same_string(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_headers(const struct wst_config *a, const struct wst_config *b)
+{
+    for (size_t i = 0; i < a->header_count; i++) {
+        if (a->headers[i].step != b->headers[i].step ||
+            !same_string(a->headers[i].name, b->headers[i].name) ||
+            !same_string(a->headers[i].value, b->headers[i].value))
+            return false;
+    }
+    return true;
+}
+
+static bool same_subprotocols(const struct wst_config *a, const struct wst_config *b)
+{
+    for (size_t i = 0; i < a->subprotocol_count; i++) {
+        if (!same_string(a->subprotocols[i], b->subprotocols[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Where only the bytes between the fields differ it says no, too: that costs no more than memory.
+ */
+static bool same_bytes(const void *a, const void *b, size_t n)
+{
+    return memcmp(a, b, n) == 0;
+}
+
+/* All that no pointer leads to: numbers, callbacks. */
+static bool same_values(struct wst_config a, struct wst_config b)
+{
+    for (size_t i = 0; i < STRING_COUNT; i++)
+        *string_at(&a, i) = *string_at(&b, i) = NULL;
+    a.headers = b.headers = NULL;
+    a.subprotocols = b.subprotocols = NULL;
+    a.unauthorized_codes = b.unauthorized_codes = NULL;
+    return same_bytes(&a, &b, sizeof a);
+}
+
+bool wst__config_equal(const struct wst__config *a, const struct wst__config *b)
+{
+    struct wst_config x = a->c;
+    struct wst_config y = b->c;
+
+    for (size_t i = 0; i < STRING_COUNT; i++) {
+        if (!same_string(*string_at(&x, i), *string_at(&y, i)))
+            return false;
+    }
+    return same_values(x, y) && same_headers(&x, &y) && same_subprotocols(&x, &y) &&
+           memcmp(x.unauthorized_codes, y.unauthorized_codes,
+                  x.unauthorized_count * sizeof *x.unauthorized_codes) == 0;
+}
+
 void wst__config_fini(struct wst__config *cfg)
 {
     struct wst_config *c = &cfg->c;

@@ -37,7 +37,7 @@ static void set_stored(struct wst__token *t, struct wst__secret *value, int64_t 
 
 static bool app_store(const struct wst_client *cl)
 {
-    return cl->cfg.c.store_load != NULL;
+    return cl->shared->config.c.store_load != NULL;
 }
 
 static void finish_load(struct wst__token *t)
@@ -54,7 +54,7 @@ static void accept_record(struct wst__token *t, struct wst__token_record *r)
 {
     if (!wst__secret_empty(&t->value))
         return; /* The application was faster, by set_token. */
-    if (!r->origin || strcmp(r->origin, t->client->cfg.token_origin) != 0) {
+    if (!r->origin || strcmp(r->origin, t->client->shared->config.token_origin) != 0) {
         wst__log(&t->client->log, WST_LOG_WARN, "the stored token is of another origin: not used");
         return;
     }
@@ -89,11 +89,12 @@ bool wst__token_load(struct wst__token *t, void (*done)(struct wst_client *clien
         return true;
     if (app_store(cl)) {
         t->load_request = ++cl->request_serial;
-        cl->cfg.c.store_load(cl, t->load_request, cl->cfg.c.store_arg);
+        cl->shared->config.c.store_load(cl, t->load_request, cl->shared->config.c.store_arg);
         return true;
     }
-    if (cl->cfg.c.token_cache &&
-        cl->ports->file_read(cl->ports->world, cl->cfg.c.token_cache, on_read, t, &t->reading) == 0)
+    if (cl->shared->config.c.token_cache &&
+        cl->ports->file_read(cl->ports->world, cl->shared->config.c.token_cache, on_read, t,
+                             &t->reading) == 0)
         return true;
     t->loaded = true;
     t->on_loaded = NULL;
@@ -150,8 +151,8 @@ static void on_written(void *arg, int err, int sys_errno, const void *data, size
 static int write_file(struct wst__token *t)
 {
     const struct wst__ports *ports = t->client->ports;
-    const char *path = t->client->cfg.c.token_cache;
-    struct wst__token_record r = {.origin = t->client->cfg.token_origin,
+    const char *path = t->client->shared->config.c.token_cache;
+    struct wst__token_record r = {.origin = t->client->shared->config.token_origin,
                                   .token = t->value, /* Lent. */
                                   .received_at = t->received_wall_s,
                                   .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
@@ -171,9 +172,9 @@ static int write_file(struct wst__token *t)
 
 static void save_in_app(struct wst__token *t)
 {
-    const struct wst_config *c = &t->client->cfg.c;
+    const struct wst_config *c = &t->client->shared->config.c;
     struct wst_stored_token s = {.token = wst__secret_expose(&t->value),
-                                 .origin = t->client->cfg.token_origin,
+                                 .origin = t->client->shared->config.token_origin,
                                  .received_at = t->received_wall_s,
                                  .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
 
@@ -195,7 +196,7 @@ static void save(struct wst__token *t)
         save_in_app(t);
         return;
     }
-    if (!cl->cfg.c.token_cache)
+    if (!cl->shared->config.c.token_cache)
         return;
     t->writing = true;
     if (write_file(t) != 0) {
