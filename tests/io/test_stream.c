@@ -165,7 +165,7 @@ static void write_to_slow_reader(struct both *b)
 {
     struct server *s = server_start(read_slowly, NULL, b->ctx);
     struct pipe p = {0};
-    enum { SIZE = 20 * 1024 * 1024 };
+    enum { SIZE = 12 * 1024 * 1024 };
     uint8_t *out = malloc(SIZE);
     struct iovec iov = {.iov_base = out, .iov_len = SIZE};
     uint64_t sum = 0;
