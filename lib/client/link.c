@@ -526,6 +526,7 @@ static void note_ping_left(struct wst__link *link)
 
 static void flush_messages(struct wst__link *link)
 {
+    const struct wst__ports *ports = link->config.ports;
     struct iovec iov[IOV_MAX_USED];
     size_t count;
 
@@ -537,14 +538,14 @@ static void flush_messages(struct wst__link *link)
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
         all = write_out(link, iov, count, total, &wrote);
-        wst__ws_sent(link->ws, wrote);
+        wst__ws_sent_and_sealed(link->ws, wrote, ports->stream_sealed(ports->world, link->stream));
         if (!all)
             break;
     }
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
         link->shut = true;
-        link->config.ports->stream_shutdown(link->config.ports->world, link->stream);
+        ports->stream_shutdown(ports->world, link->stream);
     }
     note_ping_left(link);
 }

@@ -899,6 +899,11 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
     return rc;
 }
 
+size_t wst__stream_sealed(const struct wst__stream *s)
+{
+    return s->sealed;
+}
+
 /* ---- Reading on and off, shutdown, close --------------------------------------------------- */
 
 void wst__stream_read(struct wst__stream *s, bool on)

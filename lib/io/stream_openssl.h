@@ -32,6 +32,7 @@ int wst__stream_open(struct wst__net *net, const struct wst__stream_request *rq,
                      const struct wst__stream_cbs *cbs, void *arg, struct wst__stream **out);
 int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
                       struct wst_cause *why);
+size_t wst__stream_sealed(const struct wst__stream *s);
 void wst__stream_read(struct wst__stream *s, bool on);
 void wst__stream_shutdown(struct wst__stream *s);
 void wst__stream_close(struct wst__stream *s, void (*closed)(void *arg), void *arg);
