@@ -117,6 +117,7 @@ class Bench:
         for factor in (1, 2):
             words, env = self.command(client, Cell(cell.mode, 0, cell.size, cell.type,
                                                    factor * cell.count))
+            env["BENCH_COUNTED"] = "1"
             done = subprocess.run(["valgrind", "--tool=callgrind",
                                    "--callgrind-out-file=/dev/null", *words], env=env,
                                   capture_output=True, text=True, timeout=4 * LIMIT_S,

@@ -22,6 +22,8 @@
 #define HELD_MAX     ((size_t)1 << 20) /* One input buffer is 64 KiB; this is never reached. */
 #define REQUEST_MAX  ((size_t)64 * 1024)
 #define IOV_MAX_USED 16
+/* In one flush: a callback that sends whenever the queue has drained must not hold up the loop. */
+#define FLUSH_MAX ((size_t)256 * 1024)
 
 enum phase {
     DIALING,
@@ -528,6 +530,7 @@ static void flush_messages(struct wst__link *link)
 {
     const struct wst__ports *ports = link->config.ports;
     struct iovec iov[IOV_MAX_USED];
+    size_t left = FLUSH_MAX;
     size_t count;
 
     while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
@@ -535,12 +538,18 @@ static void flush_messages(struct wst__link *link)
         size_t wrote;
         bool all;
 
+        if (left == 0) {
+            link->cbs->wants_flush(link->arg);
+            break;
+        }
+
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
         all = write_out(link, iov, count, total, &wrote);
         wst__ws_sent_and_sealed(link->ws, wrote, ports->stream_sealed(ports->world, link->stream));
         if (!all)
             break;
+        left -= wrote < left ? wrote : left;
     }
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {

@@ -765,13 +765,22 @@ static size_t size_of(const struct iovec *iov, size_t count)
     return n;
 }
 
+/* One piece, as most often: send() costs less than sendmsg(). */
+static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count};
+
+    if (count == 1)
+        return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
 static int write_plain(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
                        struct wst_cause *why)
 {
     while (count > 0) {
         size_t some = count < IOVS_MAX ? count : IOVS_MAX;
-        struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = some};
-        ssize_t n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+        ssize_t n = send_pieces(s->fd, iov, some);
 
         if (n < 0 && errno == EINTR)
             continue;
