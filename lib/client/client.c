@@ -118,7 +118,8 @@ int wst__client_new_on(struct wst_client **client, const struct wst__ports *port
     if (!cl)
         return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
     cl->ports = ports;
-    rc = wst__config_get(ports->configs, config, &cl->shared, why);
+    /* A loop of its own is gone before the client is: what they share must not be in it. */
+    rc = wst__config_get(config->loop ? ports->configs : NULL, config, &cl->shared, why);
     if (rc == 0) {
         cl->arg = config->arg;
         init_fields(cl);
