@@ -34,6 +34,7 @@ struct wst__token {
     struct wst__file *reading;
     bool writing; /* A file operation is under way. */
     bool dirty;   /* Another one must follow it. */
+    const char *unused_because; /* What the application's store gave is of no use: to be logged. */
 };
 
 void wst__token_init(struct wst__token *t, struct wst_client *client);
