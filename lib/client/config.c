@@ -414,7 +414,8 @@ static int check_urls(struct wst__config *cfg, struct wst_cause *why)
     if (rc == 0 && c->ticket_step == WST_STEP_MODE_HTTP)
         rc = endpoint(cfg, &cfg->ticket_url, c->ticket_url, &base, base_is_ws, "/api/v1/ws-ticket",
                       false, "ticket_url", why);
-    if (rc == 0 && !(c->url_pointer && c->ticket_step == WST_STEP_MODE_HTTP))
+    /* Who takes a whole URL knows no host before it: the ticket in it is for that one alone. */
+    if (rc == 0 && !(c->url_pointer && c->ticket_step != WST_STEP_MODE_OMIT))
         rc = endpoint(cfg, &cfg->ws_url, c->ws_url, &base, base_is_ws, "/ws", true, "ws_url", why);
     wst__url_fini(&base);
     return rc;
