@@ -514,8 +514,9 @@ static void tell_ended(struct wst_client *cl, const struct wst__action *a)
     if (cl->core.attempts_used_up && a->to == WST_STATE_FAILED) {
         cl->last_error.other = cl->last_error.cause;
         wst__cause(&cl->last_error.cause, WST_ERR_ATTEMPTS_USED_UP, cl->last_error.other.step,
-                   "%u attempts were made without a stable connection; the last one: %.160s",
-                   c->max_attempts, cl->last_error.other.text);
+                   "%u attempt%s made without a stable connection; the last one: %.160s",
+                   c->max_attempts, c->max_attempts == 1 ? " was" : "s were",
+                   cl->last_error.other.text);
         cl->last_error.cause.cls = cl->last_error.other.cls;
     }
     if (c->on_ended)
