@@ -567,8 +567,8 @@ static void tell_ended(struct wst_client *cl, const struct wst__action *a)
     if (cl->core.attempts_used_up && a->to == WST_STATE_FAILED) {
         info.other = info.cause;
         wst__cause(&info.cause, WST_ERR_ATTEMPTS_USED_UP, info.other.step,
-                   "%u attempts were made without a stable connection; the last one: %.160s",
-                   c->max_attempts, info.other.text);
+                   "%u attempt%s made without a stable connection; the last one: %.160s",
+                   c->max_attempts, c->max_attempts == 1 ? " was" : "s were", info.other.text);
         info.cause.cls = info.other.cls;
     }
     wst__report_keep(cl, &info);
