@@ -44,7 +44,7 @@ static void net_options(const struct wst__config *cfg, struct wst__net_options *
 
 static int take_token(struct wst_client *cl)
 {
-    const char *token = cl->cfg.c.token;
+    const char *token = cl->shared->config.c.token;
     struct wst__secret value = WST__SECRET_INIT;
 
     if (!token)
@@ -65,18 +65,18 @@ static int make_core(struct wst_client *cl)
         rc = cl->ports->random(cl->ports->world, cl->hash_key, sizeof cl->hash_key);
     if (rc != 0)
         return rc;
-    wst__config_policy(&cl->cfg, &policy);
+    wst__config_policy(&cl->shared->config, &policy);
     wst__core_init(&cl->core, &policy, seed);
     return 0;
 }
 
 static void init_fields(struct wst_client *cl)
 {
-    cl->log = (struct wst__log){cl->cfg.c.log_cb, cl->cfg.c.arg, cl->cfg.c.log_level};
+    cl->log =
+        (struct wst__log){cl->shared->config.c.log_cb, cl->arg, cl->shared->config.c.log_level};
     cl->turn.cb = wst__driver_on_turn;
     cl->turn.arg = cl;
     cl->armed_ms = WST__NEVER;
-    cl->last_error.next_delay_ms = WST_NO_DELAY;
     wst__token_init(&cl->token, cl);
 }
 
@@ -87,7 +87,7 @@ static int make_parts(struct wst_client *cl, struct wst_cause *why)
     struct wst__net_options options;
     int rc;
 
-    net_options(&cl->cfg, &options);
+    net_options(&cl->shared->config, &options);
     rc = p->net_new(p->world, &options, &cl->log, &cl->net, why);
     if (rc != 0)
         return rc;
@@ -118,12 +118,14 @@ int wst__client_new_on(struct wst_client **client, const struct wst__ports *port
     if (!cl)
         return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
     cl->ports = ports;
-    rc = wst__config_copy(&cl->cfg, config, why);
+    /* A loop of its own is gone before the client is: what they share must not be in it. */
+    rc = wst__config_get(config->loop ? ports->configs : NULL, config, &cl->shared, why);
     if (rc == 0) {
+        cl->arg = config->arg;
         init_fields(cl);
         rc = make_parts(cl, why);
         if (rc != 0)
-            wst__config_fini(&cl->cfg);
+            wst__config_put(cl->shared);
     }
     if (rc != 0) {
         wst__wipe(cl, sizeof *cl);
@@ -190,6 +192,7 @@ static bool is_close_code(int code)
 int wst_client_stop_with(struct wst_client *cl, int code, const char *reason)
 {
     size_t n = reason ? strlen(reason) : 0;
+    char *copy;
 
     if (!cl || !is_close_code(code) || n > MAX_REASON ||
         !wst__utf8_valid((const uint8_t *)(reason ? reason : ""), n))
@@ -199,8 +202,12 @@ int wst_client_stop_with(struct wst_client *cl, int code, const char *reason)
         return WST_ERR_CLOSING;
     if (!wst__driver_wants(cl))
         return WST_ERR_STATE;
+    copy = n ? wst__strdup(reason) : NULL;
+    if (n && !copy)
+        return WST_ERR_NOMEM;
+    wst__free(cl->stop_reason);
+    cl->stop_reason = copy;
     cl->stop_code = code;
-    memcpy(cl->stop_reason, n ? reason : "", n + 1);
     cl->flips++;
     wst__driver_ask(cl);
     return 0;
@@ -302,13 +309,22 @@ void wst_client_close(struct wst_client *cl, wst_close_cb cb, void *arg)
     wst__driver_ask(cl);
 }
 
+static void free_parts(struct wst_client *cl)
+{
+    wst__config_put(cl->shared);
+    wst__free(cl->stop_reason);
+    wst__free(cl->words);
+    wst__free(cl->last_error);
+    wst__free(cl->spent);
+}
+
 static void finish(struct wst_client *cl)
 {
     wst_close_cb cb = cl->close_cb;
 
     if (cb)
         cb(cl, cl->close_arg);
-    wst__config_fini(&cl->cfg);
+    free_parts(cl);
     wst__wipe(cl, sizeof *cl);
     wst__free(cl);
 }
@@ -517,12 +533,17 @@ enum wst_state wst_client_state(const struct wst_client *cl)
 
 const struct wst_error_info *wst_client_last_error(const struct wst_client *cl)
 {
-    return &cl->last_error;
+    static const struct wst_error_info none = {.next_delay_ms = WST_NO_DELAY};
+    static const struct wst_error_info lost = {
+        .cause = {.code = WST_ERR_NOMEM, .cls = WST_CLASS_LOCAL, .text = "out of memory"},
+        .next_delay_ms = WST_NO_DELAY};
+
+    return cl->last_error ? cl->last_error : cl->error_lost ? &lost : &none;
 }
 
 void *wst_client_arg(const struct wst_client *cl)
 {
-    return cl->cfg.c.arg;
+    return cl->arg;
 }
 
 static uint64_t wait_left(const struct wst_client *cl)

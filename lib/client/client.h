@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "base/secret.h"
-#include "client/config.h"
+#include "client/config_share.h"
 #include "client/link.h"
 #include "client/loop.h"
 #include "client/ports.h"
@@ -32,18 +32,41 @@ struct wst__posted {
     void *arg;
 };
 
+/* What went wrong in an attempt, in words.  A client that is open has none. */
+struct wst__words {
+    struct wst_cause causes[WST_STEP_CONNECT + 1]; /* The last one of each step. */
+    char reason[124];                              /* The peer's, of the link that ended. */
+};
+
+/* Tickets that were spent: keyed hashes. */
+struct wst__spent {
+    uint64_t hashes[WST__SPENT_LEN];
+    size_t count;
+};
+
+/* An event that waits: what its kind needs of struct wst__event, which is three times as large. */
+struct wst__note {
+    uint64_t attempt;
+    uint64_t ms; /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
+    uint64_t spread_ms;
+    int16_t code;
+    uint16_t http_status, close_code;
+    uint8_t type, step;
+};
+
 struct wst_client {
     struct wst_loop *loop; /* NULL in a simulated world. */
     bool owns_loop;
     const struct wst__ports *ports;
-    struct wst__config cfg;
+    struct wst__shared_config *shared; /* The configuration; but for */
+    void *arg;                         /* this. */
     struct wst__log log;
 
     /* The machine and its surroundings (driver.c). */
     struct wst__core core;
     enum wst_state state; /* As told: one step may pass through several, and tells each in turn. */
-    struct wst__event queue[WST__QUEUE_LEN];
-    size_t queue_first, queue_count;
+    struct wst__note queue[WST__QUEUE_LEN];
+    uint8_t queue_first, queue_count;
     bool pumping;
     unsigned flips; /* Starts and stops asked for and not yet carried out: they alternate. */
     bool wake;
@@ -68,20 +91,20 @@ struct wst_client {
     struct wst__url one_time_url; /* When the reply named a whole URL. */
     struct wst__link *link;
     uint64_t link_attempt;
-    char subprotocol[128]; /* Chosen by the server. */
+    const char *subprotocol; /* Chosen by the server: while on_link_opened() runs. */
     int stop_code;
-    char stop_reason[124];
+    char *stop_reason; /* NULL: none. */
 
-    /* Tickets that were spent: keyed hashes. */
     uint8_t hash_key[16];
-    uint64_t spent[WST__SPENT_LEN];
-    size_t spent_count;
+    struct wst__spent *spent; /* NULL: no ticket has come yet. */
 
     /* What is told. */
-    struct wst_cause causes[WST_STEP_CONNECT + 1]; /* The last one of each step. */
-    struct wst__link_end end;
+    struct wst__words *words;               /* NULL: none, or no memory for them. */
+    int end_code;                           /* Of the link that ends: its close code, 0: none, */
+    bool was_clean;                         /* and whether both close frames were exchanged. */
     uint64_t unsent_messages, unsent_bytes; /* Of the link that ends. */
-    struct wst_error_info last_error;
+    struct wst_error_info *last_error;      /* NULL: none, or */
+    bool error_lost;                        /* no memory to keep it. */
     struct wst_stats stats;
     struct wst_timing timing;
     uint64_t attempt_us, step_us, upgrade_us; /* When they began. */

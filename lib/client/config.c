@@ -6,6 +6,7 @@
 #include "client/config.h"
 
 #include "base/mem.h"
+#include "wire/deflate.h"
 
 #include <string.h>
 
@@ -29,6 +30,8 @@ void wst_config_init(struct wst_config *config)
     config->query_name = "ticket";
     config->ticket_header = "X-Ticket";
     config->subprotocol_prefix = "";
+    config->compress_offer = WST__DEFLATE_OFFER;
+    config->compress_min_bytes = 1024;
     config->user_agent = "libwsticket/" WST_VERSION_STRING;
     config->tls_min = "1.2";
     config->base_delay_ms = 250;
@@ -86,6 +89,7 @@ static const struct {
     FIELD(query_name),
     FIELD(ticket_header),
     FIELD(subprotocol_prefix),
+    FIELD(compress_offer),
     FIELD(user_agent),
     FIELD(ca_file),
     FIELD(ca_dir),
@@ -331,6 +335,10 @@ static int check_steps(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "ticket_header: must be a header name of the application's own");
     if (*c->subprotocol_prefix && !is_token(c->subprotocol_prefix))
         return REJECT(why, "subprotocol_prefix: must be a token (RFC 9110, 5.6.2)");
+    if (strncmp(c->compress_offer, "permessage-deflate", 18) != 0 ||
+        !is_field_value(c->compress_offer))
+        return REJECT(why, "compress_offer: must be permessage-deflate with its parameters "
+                           "(RFC 7692, 7.1)");
     if (!is_field_value(c->user_agent))
         return REJECT(why, "user_agent: must not hold control characters");
     if (!is_field_value(c->token_content_type))
@@ -567,6 +575,63 @@ int wst__config_copy(struct wst__config *out, const struct wst_config *in, struc
     if (rc != 0)
         wst__config_fini(out);
     return rc;
+}
+
+static bool same_string(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_headers(const struct wst_config *a, const struct wst_config *b)
+{
+    for (size_t i = 0; i < a->header_count; i++) {
+        if (a->headers[i].step != b->headers[i].step ||
+            !same_string(a->headers[i].name, b->headers[i].name) ||
+            !same_string(a->headers[i].value, b->headers[i].value))
+            return false;
+    }
+    return true;
+}
+
+static bool same_subprotocols(const struct wst_config *a, const struct wst_config *b)
+{
+    for (size_t i = 0; i < a->subprotocol_count; i++) {
+        if (!same_string(a->subprotocols[i], b->subprotocols[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Where only the bytes between the fields differ it says no, too: that costs no more than memory.
+ */
+static bool same_bytes(const void *a, const void *b, size_t n)
+{
+    return memcmp(a, b, n) == 0;
+}
+
+/* All that no pointer leads to: numbers, callbacks. */
+static bool same_values(struct wst_config a, struct wst_config b)
+{
+    for (size_t i = 0; i < STRING_COUNT; i++)
+        *string_at(&a, i) = *string_at(&b, i) = NULL;
+    a.headers = b.headers = NULL;
+    a.subprotocols = b.subprotocols = NULL;
+    a.unauthorized_codes = b.unauthorized_codes = NULL;
+    return same_bytes(&a, &b, sizeof a);
+}
+
+bool wst__config_equal(const struct wst__config *a, const struct wst__config *b)
+{
+    struct wst_config x = a->c;
+    struct wst_config y = b->c;
+
+    for (size_t i = 0; i < STRING_COUNT; i++) {
+        if (!same_string(*string_at(&x, i), *string_at(&y, i)))
+            return false;
+    }
+    return same_values(x, y) && same_headers(&x, &y) && same_subprotocols(&x, &y) &&
+           memcmp(x.unauthorized_codes, y.unauthorized_codes,
+                  x.unauthorized_count * sizeof *x.unauthorized_codes) == 0;
 }
 
 void wst__config_fini(struct wst__config *cfg)

@@ -16,6 +16,8 @@ struct wst__config {
 
 /* Checks |in| and copies it.  CONFIG with the field and the fix in |why|; NOMEM. */
 int wst__config_copy(struct wst__config *out, const struct wst_config *in, struct wst_cause *why);
+/* Are they the same in everything?  Both were made by wst__config_copy(). */
+bool wst__config_equal(const struct wst__config *a, const struct wst__config *b);
 /* Wipes and frees. */
 void wst__config_fini(struct wst__config *cfg);
 /* What the core decides by. */

@@ -28,7 +28,7 @@
 
 static const struct wst_config *config_of(const struct wst_client *cl)
 {
-    return &cl->cfg.c;
+    return &cl->shared->config.c;
 }
 
 static void read_clock(const struct wst_client *cl, struct wst__time *t)
@@ -38,12 +38,46 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
+static struct wst__note note_of(const struct wst__event *ev)
+{
+    const struct wst__failure *f = &ev->failure;
+    bool failed = f->code != 0;
+
+    return (struct wst__note){
+        .attempt = ev->attempt,
+        .ms = failed ? f->retry_after_ms : ev->ticket_life_ms,
+        .spread_ms = failed ? f->spread_ms : ev->spread_ms,
+        .code = (int16_t)f->code,
+        .http_status = (uint16_t)f->http_status,
+        .close_code = (uint16_t)f->close_code,
+        .type = (uint8_t)ev->type,
+        .step = (uint8_t)f->step,
+    };
+}
+
+/* The times are filled in when it is fed to the core. */
+static void event_of(const struct wst__note *n, struct wst__event *ev)
+{
+    *ev = (struct wst__event){.type = (enum wst__ev)n->type, .attempt = n->attempt};
+    ev->failure = (struct wst__failure){.code = n->code,
+                                        .step = (enum wst_step)n->step,
+                                        .http_status = n->http_status,
+                                        .close_code = n->close_code};
+    if (n->code != 0) {
+        ev->failure.retry_after_ms = n->ms;
+        ev->failure.spread_ms = n->spread_ms;
+    } else {
+        ev->ticket_life_ms = n->ms;
+        ev->spread_ms = n->spread_ms;
+    }
+}
+
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
 {
     assert(cl->queue_count < WST__QUEUE_LEN);
     if (cl->queue_count == WST__QUEUE_LEN)
         return; /* Never reached; and if it were, the core's deadlines would end the attempt. */
-    cl->queue[(cl->queue_first + cl->queue_count++) % WST__QUEUE_LEN] = *ev;
+    cl->queue[(cl->queue_first + cl->queue_count++) % WST__QUEUE_LEN] = note_of(ev);
 }
 
 static void push_answer(struct wst_client *cl, enum wst__ev type)
@@ -66,8 +100,8 @@ static bool pop(struct wst_client *cl, struct wst__event *ev)
 {
     if (cl->queue_count == 0)
         return false;
-    *ev = cl->queue[cl->queue_first];
-    cl->queue_first = (cl->queue_first + 1) % WST__QUEUE_LEN;
+    event_of(&cl->queue[cl->queue_first], ev);
+    cl->queue_first = (uint8_t)((cl->queue_first + 1) % WST__QUEUE_LEN);
     cl->queue_count--;
     return true;
 }
@@ -162,9 +196,10 @@ static void on_link_opened(void *arg, const char *subprotocol)
     read_clock(cl, &t);
     cl->timing.upgrade_us = t.now_us - cl->upgrade_us;
     cl->timing.open_us = t.now_us - cl->attempt_us;
-    (void)snprintf(cl->subprotocol, sizeof cl->subprotocol, "%s", subprotocol);
+    cl->subprotocol = subprotocol;
     push_answer(cl, WST__EV_LINK_OPEN);
     wst__driver_pump(cl);
+    cl->subprotocol = NULL;
 }
 
 static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
@@ -174,7 +209,7 @@ static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t
     if (cl->closing)
         return false;
     if (config_of(cl)->on_message)
-        config_of(cl)->on_message(cl, type, data, n, config_of(cl)->arg);
+        config_of(cl)->on_message(cl, type, data, n, cl->arg);
     return !cl->closing;
 }
 
@@ -186,7 +221,7 @@ static void on_link_pong(void *arg, uint64_t rtt_us)
     if (cl->timing.ping_us == 0)
         cl->timing.ping_us = rtt_us;
     if (config_of(cl)->on_pong && !cl->closing)
-        config_of(cl)->on_pong(cl, rtt_us, config_of(cl)->arg);
+        config_of(cl)->on_pong(cl, rtt_us, cl->arg);
 }
 
 static void on_link_ping_left(void *arg)
@@ -197,11 +232,21 @@ static void on_link_ping_left(void *arg)
     wst__driver_pump(cl);
 }
 
+static void keep_end(struct wst_client *cl, const struct wst__link_end *end)
+{
+    struct wst__words *words = wst__report_words(cl);
+
+    cl->end_code = end->code;
+    cl->was_clean = end->was_clean;
+    if (words)
+        memcpy(words->reason, end->reason, sizeof words->reason);
+}
+
 static void on_link_closing(void *arg, const struct wst__link_end *end)
 {
     struct wst_client *cl = arg;
 
-    cl->end = *end;
+    keep_end(cl, end);
     push_link_failure(cl, WST__EV_LINK_CLOSING, &end->cause, 0, 0);
     wst__driver_pump(cl);
 }
@@ -210,7 +255,7 @@ static void on_link_closed(void *arg, const struct wst__link_end *end)
 {
     struct wst_client *cl = arg;
 
-    cl->end = *end;
+    keep_end(cl, end);
     push_link_failure(cl, WST__EV_LINK_CLOSED, &end->cause, 0, 0);
     wst__driver_pump(cl);
 }
@@ -220,7 +265,7 @@ static void on_link_drained(void *arg)
     struct wst_client *cl = arg;
 
     if (config_of(cl)->on_drained && !cl->closing)
-        config_of(cl)->on_drained(cl, config_of(cl)->arg);
+        config_of(cl)->on_drained(cl, cl->arg);
 }
 
 static void on_link_wants_flush(void *arg)
@@ -236,7 +281,7 @@ static void on_link_unsent(void *arg, void *ref, size_t n)
     cl->unsent_bytes += n;
     cl->stats.unsent_messages++;
     if (config_of(cl)->on_unsent)
-        config_of(cl)->on_unsent(cl, ref, n, config_of(cl)->arg);
+        config_of(cl)->on_unsent(cl, ref, n, cl->arg);
 }
 
 static const struct wst__link_cbs link_cbs = {
@@ -258,7 +303,7 @@ static const struct wst__link_cbs link_cbs = {
 /* Where step 3 goes: the configured URL, or the one that the ticket's reply named. */
 static const struct wst__url *target(const struct wst_client *cl)
 {
-    return cl->one_time_url.host ? &cl->one_time_url : &cl->cfg.ws_url;
+    return cl->one_time_url.host ? &cl->one_time_url : &cl->shared->config.ws_url;
 }
 
 static void dial(struct wst_client *cl)
@@ -273,6 +318,8 @@ static void dial(struct wst_client *cl)
         .max_message_bytes = c->max_message_bytes,
         .max_queue_bytes = c->max_queue_bytes,
         .queue_low_water = c->queue_low_water,
+        .offered_extensions = c->compress ? c->compress_offer : NULL,
+        .compress_min_bytes = c->compress_min_bytes,
     };
     const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
@@ -305,12 +352,14 @@ static void keep_counts(struct wst_client *cl)
 static void drop_link(struct wst_client *cl)
 {
     struct wst__link *link = cl->link;
+    struct wst__link_end end;
 
     wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT); /* Also when it never was. */
     if (!link)
         return;
     keep_counts(cl);
-    (void)wst__link_ending(link, &cl->end);
+    if (wst__link_ending(link, &end))
+        keep_end(cl, &end);
     cl->link = NULL;
     cl->handles++;
     wst__link_drop(link, wst__client_handle_gone, cl);
@@ -329,6 +378,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .subprotocols = c->subprotocols,
         .subprotocol_count = c->subprotocol_count,
         .headers = wst__fields_list(fields),
+        .extensions = c->compress ? c->compress_offer : NULL,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
         .cookies = wst__fields_given(fields, "Cookie") ? NULL : cookies,
     };
@@ -388,7 +438,7 @@ static void upgrade(struct wst_client *cl)
     read_clock(cl, &t);
     cl->upgrade_us = t.now_us;
     if (config_of(cl)->on_progress)
-        config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, config_of(cl)->arg);
+        config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, cl->arg);
     if (!wst__secret_empty(&cl->ticket))
         wst__steps_ticket_spent(cl);
     rc = prepare_upgrade(cl);
@@ -413,7 +463,15 @@ static void tell_state(struct wst_client *cl, const struct wst__action *a)
              wst_state_name(a->from), wst_state_name(a->to));
     cl->state = a->to;
     if (c->on_state)
-        c->on_state(cl, a->from, a->to, c->arg);
+        c->on_state(cl, a->from, a->to, cl->arg);
+}
+
+static void drop_words(struct wst_client *cl)
+{
+    wst__free(cl->words);
+    cl->words = NULL;
+    cl->end_code = 0;
+    cl->was_clean = false;
 }
 
 static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
@@ -424,28 +482,27 @@ static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
     read_clock(cl, &t);
     cl->attempt_us = t.now_us;
     memset(&cl->timing, 0, sizeof cl->timing);
-    memset(&cl->end, 0, sizeof cl->end);
-    memset(cl->causes, 0, sizeof cl->causes);
+    drop_words(cl);
     cl->unsent_messages = cl->unsent_bytes = 0;
     cl->stats.attempts++;
     if (c->on_attempt)
-        c->on_attempt(cl, a->attempt, c->arg);
+        c->on_attempt(cl, a->attempt, cl->arg);
 }
 
 static void tell_opened(struct wst_client *cl)
 {
     const struct wst_config *c = config_of(cl);
 
+    drop_words(cl);
     cl->stats.opens++;
     wst__log(&cl->log, WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
     if (c->on_open)
-        c->on_open(cl, cl->subprotocol, c->arg);
+        c->on_open(cl, cl->subprotocol ? cl->subprotocol : "", cl->arg);
 }
 
-static void log_failure(struct wst_client *cl, const char *what)
+static void log_failure(const struct wst_client *cl, const struct wst_error_info *e,
+                        const char *what)
 {
-    const struct wst_error_info *e = &cl->last_error;
-
     if (e->cause.code == WST_ERR_CANCELED)
         wst__log(&cl->log, WST_LOG_INFO, "#%llu %s: %s", (unsigned long long)e->attempt, what,
                  e->cause.text);
@@ -458,51 +515,65 @@ static void log_failure(struct wst_client *cl, const char *what)
                  (unsigned long long)e->next_delay_ms);
 }
 
+/* Makes |info|, and keeps it. */
+static void make_error(struct wst_client *cl, uint64_t delay_ms, struct wst_error_info *info)
+{
+    wst__report_info(cl, delay_ms, info);
+    wst__report_keep(cl, info);
+}
+
 static void tell_attempt_failed(struct wst_client *cl, const struct wst__action *a)
 {
     const struct wst_config *c = config_of(cl);
+    struct wst_error_info info;
 
     if (cl->core.failure.own && cl->core.failure.step == WST_STEP_TOKEN)
         cl->token.refresh_stalled = true;
-    wst__report_info(cl, a->ms, &cl->last_error);
-    log_failure(cl, "failed");
+    make_error(cl, a->ms, &info);
+    log_failure(cl, &info, "failed");
     if (c->on_attempt_failed)
-        c->on_attempt_failed(cl, &cl->last_error, c->arg);
+        c->on_attempt_failed(cl, &info, cl->arg);
 }
 
 static void tell_closed(struct wst_client *cl, const struct wst__action *a)
 {
     const struct wst_config *c = config_of(cl);
-    struct wst_close_info info = {.code = cl->end.code ? cl->end.code : 1006,
-                                  .reason = cl->end.reason,
-                                  .was_clean = cl->end.was_clean};
+    struct wst_close_info info = {.code = 1006};
+    char reason[sizeof cl->words->reason] = "";
 
     drop_link(cl); /* Counts what was not sent, and tells it first. */
-    wst__report_info(cl, a->ms, &cl->last_error);
-    info.info = cl->last_error;
+    make_error(cl, a->ms, &info.info);
+    log_failure(cl, &info.info, "closed");
+    if (cl->words)
+        memcpy(reason, cl->words->reason, sizeof reason);
+    if (cl->end_code)
+        info.code = cl->end_code;
+    info.reason = reason;
+    info.was_clean = cl->was_clean;
     if (cl->core.failure.code == WST_ERR_CANCELED)
         info.info.cause.code = 0;
     info.unsent_messages = cl->unsent_messages;
     info.unsent_bytes = cl->unsent_bytes;
-    log_failure(cl, "closed");
     if (c->on_closed)
-        c->on_closed(cl, &info, c->arg);
+        c->on_closed(cl, &info, cl->arg);
 }
 
 static void tell_ended(struct wst_client *cl, const struct wst__action *a)
 {
     const struct wst_config *c = config_of(cl);
+    struct wst_error_info info;
 
-    wst__report_info(cl, WST_NO_DELAY, &cl->last_error);
+    wst__report_info(cl, WST_NO_DELAY, &info);
     if (cl->core.attempts_used_up && a->to == WST_STATE_FAILED) {
-        cl->last_error.other = cl->last_error.cause;
-        wst__cause(&cl->last_error.cause, WST_ERR_ATTEMPTS_USED_UP, cl->last_error.other.step,
-                   "%u attempts were made without a stable connection; the last one: %.160s",
-                   c->max_attempts, cl->last_error.other.text);
-        cl->last_error.cause.cls = cl->last_error.other.cls;
+        info.other = info.cause;
+        wst__cause(&info.cause, WST_ERR_ATTEMPTS_USED_UP, info.other.step,
+                   "%u attempt%s made without a stable connection; the last one: %.160s",
+                   c->max_attempts, c->max_attempts == 1 ? " was" : "s were", info.other.text);
+        info.cause.cls = info.other.cls;
     }
+    wst__report_keep(cl, &info);
     if (c->on_ended)
-        c->on_ended(cl, a->to, &cl->last_error, c->arg);
+        c->on_ended(cl, a->to, &info, cl->arg);
 }
 
 /* ---- Carrying out -------------------------------------------------------------------------- */
@@ -510,7 +581,7 @@ static void tell_ended(struct wst_client *cl, const struct wst__action *a)
 static void begin_close(struct wst_client *cl)
 {
     if (cl->link)
-        wst__link_close(cl->link, cl->stop_code, cl->stop_reason);
+        wst__link_close(cl->link, cl->stop_code, cl->stop_reason ? cl->stop_reason : "");
 }
 
 static void drop_ticket(struct wst_client *cl)
@@ -615,7 +686,7 @@ static bool ask_verdict(struct wst_client *cl, struct wst__event *ev)
     if (f.cls == WST_CLASS_NONE)
         f.cls = wst__verdict(&cl->core.policy, &f, cl->core.stable);
     wst__report_cause(cl, &f, &cause);
-    ev->failure.verdict = c->on_verdict(cl, &cause, c->arg);
+    ev->failure.verdict = c->on_verdict(cl, &cause, cl->arg);
     return true;
 }
 
@@ -713,15 +784,15 @@ void wst__driver_on_timer(void *arg)
 static void end_starts(struct wst_client *cl, unsigned count)
 {
     const struct wst_config *c = config_of(cl);
+    struct wst_error_info info = {.next_delay_ms = WST_NO_DELAY};
 
     for (; count > 0; count--) {
-        memset(&cl->last_error, 0, sizeof cl->last_error);
-        wst__cause(&cl->last_error.cause, WST_ERR_CANCELED, WST_STEP_NONE, "%s",
+        wst__cause(&info.cause, WST_ERR_CANCELED, WST_STEP_NONE, "%s",
                    wst_strerror(WST_ERR_CANCELED));
-        cl->last_error.attempt = cl->stats.attempts;
-        cl->last_error.next_delay_ms = WST_NO_DELAY;
+        info.attempt = cl->stats.attempts;
+        wst__report_keep(cl, &info);
         if (c->on_ended)
-            c->on_ended(cl, WST_STATE_IDLE, &cl->last_error, c->arg);
+            c->on_ended(cl, WST_STATE_IDLE, &info, cl->arg);
     }
 }
 

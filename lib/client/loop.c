@@ -2,6 +2,7 @@
 #include "client/loop.h"
 
 #include "base/mem.h"
+#include "client/config_share.h"
 #include "io/cookies_curl.h"
 #include "io/file_uv.h"
 #include "io/http_curl.h"
@@ -16,6 +17,7 @@
 struct wst_loop {
     struct wst__io io;
     struct wst__ports ports;
+    struct wst__configs configs;
     size_t clients;
     bool closing;
     wst_loop_close_cb cb;
@@ -217,6 +219,7 @@ int wst_loop_new(struct wst_loop **out, struct uv_loop_s *uv)
         return WST_ERR_NOMEM;
     loop->ports = real_ports;
     loop->ports.world = loop;
+    loop->ports.configs = &loop->configs;
     rc = wst__ws_pool_new(&loop->ports.ws_pool);
     if (rc == 0)
         rc = wst__io_init(&loop->io, uv);

@@ -17,10 +17,12 @@
 
 struct wst__mailbox;
 struct wst__ws_pool;
+struct wst__configs;
 
 struct wst__ports {
     void *world;                  /* First argument of every function. */
     struct wst__ws_pool *ws_pool; /* Lent to the connections of this loop; NULL: each its own. */
+    struct wst__configs *configs; /* Of the clients of this loop; NULL: nothing is shared. */
 
     void (*clock)(void *world, struct wst__time *t);
     /* Unpredictable bytes: keys for masks, nonces, seeds.  ENTROPY. */

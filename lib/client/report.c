@@ -1,6 +1,7 @@
 /* Failures in words a person can act on. */
 #include "client/report.h"
 
+#include "base/mem.h"
 #include "core/verdict.h"
 
 #include <stdio.h>
@@ -76,6 +77,13 @@ void wst__report_status(struct wst_cause *why, enum wst_step step, int status,
     why->http_status = status;
 }
 
+struct wst__words *wst__report_words(struct wst_client *cl)
+{
+    if (!cl->words)
+        cl->words = wst__calloc(1, sizeof *cl->words);
+    return cl->words;
+}
+
 struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step step,
                                         const struct wst_cause *why, uint64_t retry_after_ms,
                                         uint64_t spread_ms)
@@ -86,9 +94,13 @@ struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step ste
                              .close_code = why->close_code,
                              .retry_after_ms = retry_after_ms,
                              .spread_ms = spread_ms};
+    struct wst__words *words;
 
-    cl->causes[step] = *why;
-    cl->causes[step].step = step;
+    words = wst__report_words(cl);
+    if (words) {
+        words->causes[step] = *why;
+        words->causes[step].step = step;
+    }
     return f;
 }
 
@@ -96,7 +108,7 @@ struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step ste
 static void own_cause(const struct wst_client *cl, const struct wst__failure *f,
                       struct wst_cause *cause)
 {
-    const struct wst_config *c = &cl->cfg.c;
+    const struct wst_config *c = &cl->shared->config.c;
 
     switch (f->code) {
     case WST_ERR_TIMEOUT:
@@ -126,17 +138,18 @@ static void own_cause(const struct wst_client *cl, const struct wst__failure *f,
 void wst__report_cause(const struct wst_client *cl, const struct wst__failure *f,
                        struct wst_cause *cause)
 {
-    const struct wst_cause *known = &cl->causes[f->step];
+    const struct wst_cause *known = cl->words ? &cl->words->causes[f->step] : NULL;
 
     if (f->code == 0)
         memset(cause, 0, sizeof *cause);
-    else if (!f->own && known->code == f->code)
+    else if (!f->own && known && known->code == f->code)
         *cause = *known;
     else
         own_cause(cl, f, cause);
     cause->step = f->step;
     cause->cls = f->cls;
     cause->close_code = f->close_code;
+    cause->http_status = f->http_status;
 }
 
 void wst__report_info(struct wst_client *cl, uint64_t delay_ms, struct wst_error_info *info)
@@ -150,6 +163,16 @@ void wst__report_info(struct wst_client *cl, uint64_t delay_ms, struct wst_error
     info->attempt = cl->stats.attempts; /* The core may have begun the next one in this step. */
     info->failures = core->failures;
     info->next_delay_ms = delay_ms;
-    info->retry_after_ms =
-        asked < cl->cfg.c.max_server_delay_ms ? asked : cl->cfg.c.max_server_delay_ms;
+    info->retry_after_ms = asked < cl->shared->config.c.max_server_delay_ms
+                               ? asked
+                               : cl->shared->config.c.max_server_delay_ms;
+}
+
+void wst__report_keep(struct wst_client *cl, const struct wst_error_info *info)
+{
+    if (!cl->last_error)
+        cl->last_error = wst__malloc(sizeof *cl->last_error);
+    cl->error_lost = !cl->last_error;
+    if (cl->last_error)
+        *cl->last_error = *info;
 }

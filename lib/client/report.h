@@ -17,4 +17,9 @@ void wst__report_cause(const struct wst_client *cl, const struct wst__failure *f
 /* The core's failure of the attempt or link that ended, and the next delay. */
 void wst__report_info(struct wst_client *cl, uint64_t delay_ms, struct wst_error_info *info);
 
+/* Where the words of this attempt go; NULL: no memory, the numbers have to do. */
+struct wst__words *wst__report_words(struct wst_client *cl);
+/* For wst_client_last_error().  Told to the application is |info| itself, whatever the memory. */
+void wst__report_keep(struct wst_client *cl, const struct wst_error_info *info);
+
 #endif

@@ -34,8 +34,8 @@ static uint64_t since_us(const struct wst_client *cl, uint64_t begin_us)
 
 static void tell(struct wst_client *cl, enum wst_progress progress)
 {
-    if (cl->cfg.c.on_progress)
-        cl->cfg.c.on_progress(cl, progress, cl->cfg.c.arg);
+    if (cl->shared->config.c.on_progress)
+        cl->shared->config.c.on_progress(cl, progress, cl->arg);
 }
 
 static void push_failed(struct wst_client *cl, enum wst_step step, const struct wst_cause *why,
@@ -107,7 +107,7 @@ static void token_reply(struct wst_client *cl, const struct wst__http_answer *a)
     struct wst__time t;
 
     read_clock(cl, &t);
-    wst__config_token_spec(&cl->cfg, &spec);
+    wst__config_token_spec(&cl->shared->config, &spec);
     if (wst__reply_token(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0)
         token_arrived(cl, &reply.token, reply.life_ms);
     else
@@ -121,21 +121,37 @@ static uint64_t ticket_hash(const struct wst_client *cl)
     return wst__siphash(cl->hash_key, wst__secret_expose(&cl->ticket), cl->ticket.len);
 }
 
-static bool was_spent(const struct wst_client *cl)
+/* Before the first ticket: without a place to remember it, it could not be used. */
+static int make_spent(struct wst_client *cl)
 {
-    uint64_t h = ticket_hash(cl);
-    size_t n = cl->spent_count < WST__SPENT_LEN ? cl->spent_count : WST__SPENT_LEN;
+    if (!cl->spent)
+        cl->spent = wst__calloc(1, sizeof *cl->spent);
+    return cl->spent ? 0 : WST_ERR_NOMEM;
+}
 
+/* Was the ticket at hand spent before? */
+static int check_spent(struct wst_client *cl, struct wst_cause *why)
+{
+    int rc = make_spent(cl);
+    size_t n;
+    uint64_t h;
+
+    if (rc != 0)
+        return wst__cause(why, rc, WST_STEP_TICKET, "%s", wst_strerror(rc));
+    h = ticket_hash(cl);
+    n = cl->spent->count < WST__SPENT_LEN ? cl->spent->count : WST__SPENT_LEN;
     for (size_t i = 0; i < n; i++) {
-        if (cl->spent[i] == h)
-            return true;
+        if (cl->spent->hashes[i] == h)
+            return wst__cause(why, WST_ERR_TICKET_SPENT, WST_STEP_TICKET,
+                              "the server handed out a ticket that this client has already used; "
+                              "is a cache in front of ticket_url?");
     }
-    return false;
+    return 0;
 }
 
 void wst__steps_ticket_spent(struct wst_client *cl)
 {
-    cl->spent[cl->spent_count++ % WST__SPENT_LEN] = ticket_hash(cl);
+    cl->spent->hashes[cl->spent->count++ % WST__SPENT_LEN] = ticket_hash(cl);
 }
 
 /* The reply named the whole URL: it is the secret, and says where to dial. */
@@ -147,7 +163,7 @@ static int take_url(struct wst_client *cl, struct wst_cause *why)
     rc = wst__url_parse(&cl->one_time_url, wst__secret_expose(&cl->ticket), WST__URL_WS,
                         "url_pointer", why);
     if (rc == 0)
-        rc = wst__config_plaintext(&cl->cfg, &cl->one_time_url, "url_pointer", why);
+        rc = wst__config_plaintext(&cl->shared->config, &cl->one_time_url, "url_pointer", why);
     if (rc == WST_ERR_CONFIG) {
         why->code = WST_ERR_BAD_REPLY; /* It is the reply that is wrong. */
         why->cls = wst_err_class(why->code);
@@ -163,15 +179,12 @@ static void ticket_arrived(struct wst_client *cl, struct wst__secret *value, boo
                             .ticket_life_ms = life_ms,
                             .spread_ms = spread_ms};
     struct wst_cause why;
-    int rc = 0;
+    int rc;
 
     wst__secret_move(&cl->ticket, value);
     cl->ticket_is_url = is_url;
-    if (was_spent(cl))
-        rc = wst__cause(&why, WST_ERR_TICKET_SPENT, WST_STEP_TICKET,
-                        "the server handed out a ticket that this client has already used; is a "
-                        "cache in front of ticket_url?");
-    else if (is_url)
+    rc = check_spent(cl, &why);
+    if (rc == 0 && is_url)
         rc = take_url(cl, &why);
     if (rc != 0) {
         wst__secret_drop(&cl->ticket);
@@ -192,7 +205,7 @@ static void ticket_reply(struct wst_client *cl, const struct wst__http_answer *a
     struct wst__time t;
 
     read_clock(cl, &t);
-    wst__config_ticket_spec(&cl->cfg, &spec);
+    wst__config_ticket_spec(&cl->shared->config, &spec);
     if (wst__reply_ticket(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0)
         ticket_arrived(cl, &reply.value, reply.is_url, reply.life_ms, reply.spread_ms);
     else
@@ -271,8 +284,8 @@ static int begin(struct wst_client *cl, const struct exchange *x, const char *ur
         .headers = wst__fields_list(fields),
         .body = x->body,
         .body_len = x->body ? strlen(x->body) : 0,
-        .max_header_bytes = cl->cfg.c.max_header_bytes,
-        .max_body_bytes = cl->cfg.c.max_body_bytes,
+        .max_header_bytes = cl->shared->config.c.max_header_bytes,
+        .max_body_bytes = cl->shared->config.c.max_body_bytes,
     };
 
     cl->http_step = x->step;
@@ -285,11 +298,11 @@ static void send_request(struct wst_client *cl, const struct exchange *x)
     struct wst__buf url;
     int rc;
 
-    wst__fields_init(&fields, &cl->cfg.c, x->step);
+    wst__fields_init(&fields, &cl->shared->config.c, x->step);
     wst__fields_add(&fields, "Accept", "", "application/json");
     wst__fields_add(&fields, "Cache-Control", "", "no-store");
-    if (*cl->cfg.c.user_agent)
-        wst__fields_add(&fields, "User-Agent", "", cl->cfg.c.user_agent);
+    if (*cl->shared->config.c.user_agent)
+        wst__fields_add(&fields, "User-Agent", "", cl->shared->config.c.user_agent);
     if (x->body)
         wst__fields_add(&fields, "Content-Type", "", x->content_type);
     if (x->step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value))
@@ -311,7 +324,7 @@ static void send_request(struct wst_client *cl, const struct exchange *x)
 /* The callback sees a copy of the token: it may set another one, or forget it, while it looks. */
 static void ask_application(struct wst_client *cl, enum wst_step step)
 {
-    const struct wst_config *c = &cl->cfg.c;
+    const struct wst_config *c = &cl->shared->config.c;
     wst_provider_cb cb = step == WST_STEP_TOKEN ? c->token_cb : c->ticket_cb;
     struct wst__secret token = WST__SECRET_INIT;
     bool with_token = step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value);
@@ -322,7 +335,7 @@ static void ask_application(struct wst_client *cl, enum wst_step step)
     }
     cl->provider_request = ++cl->request_serial;
     cl->provider_step = step;
-    cb(cl, cl->provider_request, with_token ? wst__secret_expose(&token) : NULL, c->arg);
+    cb(cl, cl->provider_request, with_token ? wst__secret_expose(&token) : NULL, cl->arg);
     wst__secret_drop(&token);
 }
 
@@ -334,8 +347,8 @@ static void take(struct wst_client *cl, struct wst__provided *p)
     else if (cl->provider_step == WST_STEP_TOKEN)
         token_arrived(cl, &p->value, p->life_ms ? (int64_t)p->life_ms : -1);
     else
-        ticket_arrived(cl, &p->value, cl->cfg.c.url_pointer != NULL,
-                       p->life_ms ? p->life_ms : cl->cfg.c.ticket_life_ms, 0);
+        ticket_arrived(cl, &p->value, cl->shared->config.c.url_pointer != NULL,
+                       p->life_ms ? p->life_ms : cl->shared->config.c.ticket_life_ms, 0);
 }
 
 static void drop_provided(struct wst_client *cl)
@@ -362,9 +375,9 @@ void wst__steps_take_provided(struct wst_client *cl)
 
 static void fetch_token(struct wst_client *cl)
 {
-    const struct wst_config *c = &cl->cfg.c;
-    const struct exchange x = {WST_STEP_TOKEN, &cl->cfg.token_url, c->token_method, c->token_body,
-                               c->token_content_type};
+    const struct wst_config *c = &cl->shared->config.c;
+    const struct exchange x = {WST_STEP_TOKEN, &cl->shared->config.token_url, c->token_method,
+                               c->token_body, c->token_content_type};
     struct wst_cause why;
 
     if (c->token_step == WST_STEP_MODE_OMIT) {
@@ -390,7 +403,7 @@ static void decide_token(struct wst_client *cl)
     read_clock(cl, &t);
     state = wst__token_state(&cl->token, t.boot_ms);
     if (state == WST__TOKEN_FRESH || (state == WST__TOKEN_AGEING && cl->token.refresh_stalled) ||
-        (state != WST__TOKEN_NONE && cl->cfg.c.token_step == WST_STEP_MODE_OMIT))
+        (state != WST__TOKEN_NONE && cl->shared->config.c.token_step == WST_STEP_MODE_OMIT))
         token_ready(cl);
     else
         fetch_token(cl);
@@ -415,8 +428,8 @@ void wst__steps_ensure_token(struct wst_client *cl)
 
 void wst__steps_get_ticket(struct wst_client *cl)
 {
-    const struct wst_config *c = &cl->cfg.c;
-    const struct exchange x = {WST_STEP_TICKET, &cl->cfg.ticket_url, c->ticket_method,
+    const struct wst_config *c = &cl->shared->config.c;
+    const struct exchange x = {WST_STEP_TICKET, &cl->shared->config.ticket_url, c->ticket_method,
                                c->ticket_body, c->ticket_content_type};
     struct wst__event sent = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
     struct wst__time t;

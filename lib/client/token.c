@@ -40,7 +40,7 @@ static void set_stored(struct wst__token *t, struct wst__secret *value, int64_t 
 
 static bool app_store(const struct wst_client *cl)
 {
-    return cl->cfg.c.store_load != NULL;
+    return cl->shared->config.c.store_load != NULL;
 }
 
 static void finish_load(struct wst__token *t)
@@ -60,7 +60,7 @@ static const char *accept_record(struct wst__token *t, struct wst__token_record 
 {
     if (!wst__secret_empty(&t->value))
         return NULL; /* The application was faster, by set_token. */
-    if (strcmp(r->origin, t->client->cfg.token_origin) != 0)
+    if (strcmp(r->origin, t->client->shared->config.token_origin) != 0)
         return another_origin;
     set_stored(t, &r->token, r->received_at, r->life_s);
     return NULL;
@@ -100,11 +100,12 @@ bool wst__token_load(struct wst__token *t, void (*done)(struct wst_client *clien
         return true;
     if (app_store(cl)) {
         t->load_request = ++cl->request_serial;
-        cl->cfg.c.store_load(cl, t->load_request, cl->cfg.c.store_arg);
+        cl->shared->config.c.store_load(cl, t->load_request, cl->shared->config.c.store_arg);
         return true;
     }
-    if (cl->cfg.c.token_cache &&
-        cl->ports->file_read(cl->ports->world, cl->cfg.c.token_cache, on_read, t, &t->reading) == 0)
+    if (cl->shared->config.c.token_cache &&
+        cl->ports->file_read(cl->ports->world, cl->shared->config.c.token_cache, on_read, t,
+                             &t->reading) == 0)
         return true;
     t->loaded = true;
     t->on_loaded = NULL;
@@ -179,8 +180,8 @@ static void on_written(void *arg, int err, int sys_errno, const void *data, size
 static int write_file(struct wst__token *t)
 {
     const struct wst__ports *ports = t->client->ports;
-    const char *path = t->client->cfg.c.token_cache;
-    struct wst__token_record r = {.origin = t->client->cfg.token_origin,
+    const char *path = t->client->shared->config.c.token_cache;
+    struct wst__token_record r = {.origin = t->client->shared->config.token_origin,
                                   .token = t->value, /* Lent. */
                                   .received_at = t->received_wall_s,
                                   .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
@@ -201,9 +202,9 @@ static int write_file(struct wst__token *t)
 /* The callback sees a copy: it may set another token, or forget it, while it looks. */
 static void save_in_app(struct wst__token *t)
 {
-    const struct wst_config *c = &t->client->cfg.c;
+    const struct wst_config *c = &t->client->shared->config.c;
     struct wst__secret token = WST__SECRET_INIT;
-    struct wst_stored_token s = {.origin = t->client->cfg.token_origin,
+    struct wst_stored_token s = {.origin = t->client->shared->config.token_origin,
                                  .received_at = t->received_wall_s,
                                  .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
 
@@ -232,7 +233,7 @@ static void save(struct wst__token *t)
         save_in_app(t);
         return;
     }
-    if (!cl->cfg.c.token_cache)
+    if (!cl->shared->config.c.token_cache)
         return;
     t->writing = true;
     if (write_file(t) != 0) {

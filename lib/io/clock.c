@@ -41,17 +41,18 @@ uint64_t wst__clock_slept(struct wst__clock *c, uint64_t now_ms, int64_t wall_ms
 
 void wst__clock_read(struct wst__clock *c, struct wst__time *t)
 {
-    int64_t wall_ms = read_ms(CLOCK_REALTIME);
     int64_t boot_ms = -1;
 
     t->now_us = uv_hrtime() / 1000;
     t->now_ms = t->now_us / 1000;
     if (t->now_ms == 0)
         t->now_ms = 1; /* Never 0, even in the first millisecond of the machine. */
-    t->wall_s = wall_ms / 1000;
+    t->wall_s = (int64_t)time(NULL);
 #ifdef CLOCK_BOOTTIME
     boot_ms = read_ms(CLOCK_BOOTTIME);
 #endif
-    t->boot_ms =
-        boot_ms >= 0 ? (uint64_t)boot_ms : t->now_ms + wst__clock_slept(c, t->now_ms, wall_ms);
+    if (boot_ms >= 0)
+        t->boot_ms = (uint64_t)boot_ms;
+    else
+        t->boot_ms = t->now_ms + wst__clock_slept(c, t->now_ms, read_ms(CLOCK_REALTIME));
 }

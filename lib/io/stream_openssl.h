@@ -18,6 +18,8 @@ struct wst__hub {
     uint8_t *plain;         /* What was decrypted of it. */
     uint8_t *gather;        /* Pieces that go into one record. */
     struct wst__sealed out; /* Of the stream that is writing; empty between its calls. */
+    /* How OpenSSL reaches our sockets; made for the first TLS connection. */
+    struct bio_method_st *bio_method;
     /* Streams that wait for their handshake: it is much work, so few begin in one turn. */
     struct wst__stream *first, *last;
     struct wst__turn turn;

@@ -1,4 +1,5 @@
 /* Failures in words a person can act on. */
+#include "base/mem.h"
 #include "client/client.h"
 #include "client/report.h"
 
@@ -62,7 +63,8 @@ static void words_of_a_redirect(void **state)
 /* What is remembered of a step comes back whole; what the core found itself gets its own words. */
 static void causes(void **state)
 {
-    static struct wst_client cl;
+    struct wst__shared_config shared = {.config.c.ping_timeout_ms = 1234};
+    struct wst_client cl = {.shared = &shared};
     struct wst__failure f;
     struct wst_cause why, told;
 
@@ -85,22 +87,42 @@ static void causes(void **state)
     wst__report_cause(&cl, &f, &told);
     assert_non_null(strstr(told.text, "step_timeout_ms"));
     f = (struct wst__failure){.code = WST_ERR_PING_TIMEOUT, .step = WST_STEP_CONNECT, .own = true};
-    cl.cfg.c.ping_timeout_ms = 1234;
     wst__report_cause(&cl, &f, &told);
     assert_non_null(strstr(told.text, "1234 ms"));
     f.code = 0;
     wst__report_cause(&cl, &f, &told);
     assert_int_equal(told.code, 0);
     assert_string_equal(told.text, "");
+    wst__free(cl.words);
+}
+
+/* Without memory for the words, the numbers are still told. */
+static void numbers_of_a_cause_without_words(void **state)
+{
+    struct wst__shared_config shared = {.users = 1};
+    struct wst_client cl = {.shared = &shared};
+    struct wst__failure f = {.code = WST_ERR_HTTP_STATUS,
+                             .step = WST_STEP_TICKET,
+                             .http_status = 503,
+                             .cls = WST_CLASS_SOFT};
+    struct wst_cause told;
+
+    (void)state;
+    wst__report_cause(&cl, &f, &told);
+    assert_int_equal(told.code, WST_ERR_HTTP_STATUS);
+    assert_int_equal(told.step, WST_STEP_TICKET);
+    assert_int_equal(told.http_status, 503);
+    assert_int_equal(told.cls, WST_CLASS_SOFT);
+    assert_string_equal(told.text, wst_strerror(WST_ERR_HTTP_STATUS));
 }
 
 static void what_the_server_asks_for_is_told_bounded(void **state)
 {
-    static struct wst_client cl;
+    struct wst__shared_config shared = {.config.c.max_server_delay_ms = 5000};
+    struct wst_client cl = {.shared = &shared};
     struct wst_error_info info;
 
     (void)state;
-    cl.cfg.c.max_server_delay_ms = 5000;
     cl.core.failure.code = WST_ERR_HTTP_STATUS;
     cl.core.failure.retry_after_ms = 60000;
     cl.core.failures = 3;
@@ -118,6 +140,7 @@ int main(void)
         cmocka_unit_test(words_of_a_status),
         cmocka_unit_test(words_of_a_redirect),
         cmocka_unit_test(causes),
+        cmocka_unit_test(numbers_of_a_cause_without_words),
         cmocka_unit_test(what_the_server_asks_for_is_told_bounded),
     };
 

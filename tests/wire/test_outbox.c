@@ -738,6 +738,7 @@ static void random_calls(void **state)
                     pings++;
                 break;
             default:
+                fx.max_pieces = draw(&seed) % 4;
                 flush_somehow(&fx, &seed, round % 2, draw(&seed) % 3 ? draw(&seed) % 300 : 20000);
             }
         }

@@ -328,7 +328,7 @@ void fixture_flush_sealed(struct fixture *fx, size_t seal, size_t max)
 void fixture_flush(struct fixture *fx, size_t max)
 {
     struct iovec iov[3];
-    size_t count = wst__ws_output(fx->ws, iov, 3);
+    size_t count = wst__ws_output(fx->ws, iov, fx->max_pieces ? fx->max_pieces : 3);
     size_t taken = 0;
 
     for (size_t i = 0; i < count; i++) {

@@ -33,7 +33,8 @@ struct fixture {
     const uint8_t *last_data; /* Of the last message. */
     /* Takes a frame that left, instead of the text in |output|, when not NULL. */
     void (*on_frame)(struct fixture *fx, uint8_t first, const uint8_t *payload, size_t n);
-    bool chunks; /* Messages are taken in chunks; their pieces are put together again. */
+    size_t max_pieces; /* Of output that are asked for at once; 0: three. */
+    bool chunks;       /* Messages are taken in chunks; their pieces are put together again. */
     uint8_t *pieces;
     size_t pieces_len;
     bool pieces_open;
