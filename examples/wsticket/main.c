@@ -32,10 +32,6 @@ static void warn(const struct settings *s)
         fputs("wsticket: warning: --insecure: the server is not verified; anybody on the way can "
               "read and change everything, the token included\n",
               stderr);
-    if (s->compress)
-        fputs("wsticket: warning: --compress: this version of the library offers no compression; "
-              "going on without\n",
-              stderr);
 }
 
 int main(int argc, char **argv)

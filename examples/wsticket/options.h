@@ -13,7 +13,7 @@
 struct settings {
     struct wst_config config;
     const char *token_file;
-    int once, echo, binary, json, timing, close_on_eof, compress;
+    int once, echo, binary, json, timing, close_on_eof;
     int quiet, verbose, help, version;
 
     /* Lists that |config| points into; kept in bytes so that they can grow. */

@@ -113,8 +113,12 @@ const struct option options_table[] = {
      .help = "default libwsticket/VERSION; empty: none"},
     {0, "cookies", NULL, OPTION_FLAG, FIELD(cookies), .number = 1,
      .help = "send cookies that steps 1 and 2 set back to their origin"},
-    {0, "compress", NULL, OPTION_FLAG, OWN(compress), .number = 1,
-     .help = "offer compression, if the library can (this version cannot, and says so)"},
+    {0, "compress", NULL, OPTION_FLAG, FIELD(compress), .number = 1,
+     .help = "offer compression of messages (permessage-deflate)"},
+    {0, "compress-offer", "TEXT", OPTION_TEXT, FIELD(compress_offer),
+     .help = "with --compress: default \"permessage-deflate; client_max_window_bits\""},
+    {0, "compress-min", "SIZE", OPTION_SIZE, FIELD(compress_min_bytes),
+     .help = "with --compress: smaller messages are sent as they are; default 1k"},
 
     HEADING("TLS and proxy, for all three steps"),
     {0, "ca-file", "FILE", OPTION_FILE, FIELD(ca_file),
@@ -197,7 +201,8 @@ const struct option options_table[] = {
     {0, "json", NULL, OPTION_FLAG, OWN(json), .number = 1,
      .help = "events and messages as one JSON object per line on stdout"},
     {0, "timing", NULL, OPTION_FLAG, OWN(timing), .number = 1,
-     .help = "show how long each phase took"},
+     .help = "show how long each phase took; dns, tcp and tls are step 3's and run beside steps 1 "
+             "and 2"},
     {0, "log-level", "LEVEL", OPTION_CHOICE, FIELD(log_level), .choices = log_levels,
      .help = "of the library's log: error, warn (default; without what is shown anyway), info or "
              "debug"},

@@ -23,6 +23,11 @@ int wst__secret_set(struct wst__secret *s, const void *bytes, size_t n)
     return 0;
 }
 
+int wst__secret_copy(struct wst__secret *to, const struct wst__secret *from)
+{
+    return wst__secret_set(to, from->wst__bytes, from->len);
+}
+
 void wst__secret_drop(struct wst__secret *s)
 {
     if (s->wst__bytes)

@@ -21,6 +21,8 @@ struct wst__secret {
 
 /* Copies |n| bytes in; what was there is dropped first.  NOMEM: then it is empty. */
 int wst__secret_set(struct wst__secret *s, const void *bytes, size_t n);
+/* A second one with the same bytes.  NOMEM: then |to| is empty. */
+int wst__secret_copy(struct wst__secret *to, const struct wst__secret *from);
 /* Wipes and frees.  An empty secret stays empty. */
 void wst__secret_drop(struct wst__secret *s);
 /* Moves |from| into |to|; |from| is empty afterwards. */

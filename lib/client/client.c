@@ -118,7 +118,8 @@ int wst__client_new_on(struct wst_client **client, const struct wst__ports *port
     if (!cl)
         return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
     cl->ports = ports;
-    rc = wst__config_get(ports->configs, config, &cl->shared, why);
+    /* A loop of its own is gone before the client is: what they share must not be in it. */
+    rc = wst__config_get(config->loop ? ports->configs : NULL, config, &cl->shared, why);
     if (rc == 0) {
         cl->arg = config->arg;
         init_fields(cl);
@@ -425,11 +426,10 @@ static bool is_awaited(struct wst_client *cl, uint64_t request)
     return false;
 }
 
-static struct wst__provided *make_answer(struct wst_client *cl)
+static void take_answer(struct wst_client *cl, struct wst__provided *p)
 {
-    cl->provided = wst__calloc(1, sizeof *cl->provided);
+    cl->provided = p;
     wst__driver_ask(cl);
-    return cl->provided;
 }
 
 int wst_client_provide(struct wst_client *cl, uint64_t request, const char *value, uint64_t life_ms)
@@ -443,12 +443,15 @@ int wst_client_provide(struct wst_client *cl, uint64_t request, const char *valu
         return WST_ERR_INVALID;
     if (!is_awaited(cl, request))
         return 0;
-    p = make_answer(cl);
+    p = wst__calloc(1, sizeof *p);
     if (!p)
         return WST_ERR_NOMEM;
     p->life_ms = life_ms;
-    if (wst__secret_set(&p->value, value, strlen(value)) != 0)
-        return wst__cause(&p->why, WST_ERR_NOMEM, cl->provider_step, "out of memory");
+    if (wst__secret_set(&p->value, value, strlen(value)) != 0) {
+        wst__free(p);
+        return WST_ERR_NOMEM;
+    }
+    take_answer(cl, p);
     return 0;
 }
 
@@ -462,7 +465,7 @@ int wst_client_provide_failed(struct wst_client *cl, uint64_t request, int http_
     check_thread(cl);
     if (!is_awaited(cl, request))
         return 0;
-    p = make_answer(cl);
+    p = wst__calloc(1, sizeof *p);
     if (!p)
         return WST_ERR_NOMEM;
     wst__cause(&p->why,
@@ -471,6 +474,7 @@ int wst_client_provide_failed(struct wst_client *cl, uint64_t request, int http_
                cl->provider_step, "%s", text && *text ? text : wst_strerror(WST_ERR_PROVIDER));
     p->why.http_status = http_status;
     p->retry_after_ms = retry_after_ms;
+    take_answer(cl, p);
     return 0;
 }
 

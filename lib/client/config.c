@@ -6,6 +6,7 @@
 #include "client/config.h"
 
 #include "base/mem.h"
+#include "wire/deflate.h"
 
 #include <string.h>
 
@@ -29,6 +30,8 @@ void wst_config_init(struct wst_config *config)
     config->query_name = "ticket";
     config->ticket_header = "X-Ticket";
     config->subprotocol_prefix = "";
+    config->compress_offer = WST__DEFLATE_OFFER;
+    config->compress_min_bytes = 1024;
     config->user_agent = "libwsticket/" WST_VERSION_STRING;
     config->tls_min = "1.2";
     config->base_delay_ms = 250;
@@ -86,6 +89,7 @@ static const struct {
     FIELD(query_name),
     FIELD(ticket_header),
     FIELD(subprotocol_prefix),
+    FIELD(compress_offer),
     FIELD(user_agent),
     FIELD(ca_file),
     FIELD(ca_dir),
@@ -331,6 +335,10 @@ static int check_steps(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "ticket_header: must be a header name of the application's own");
     if (*c->subprotocol_prefix && !is_token(c->subprotocol_prefix))
         return REJECT(why, "subprotocol_prefix: must be a token (RFC 9110, 5.6.2)");
+    if (strncmp(c->compress_offer, "permessage-deflate", 18) != 0 ||
+        !is_field_value(c->compress_offer))
+        return REJECT(why, "compress_offer: must be permessage-deflate with its parameters "
+                           "(RFC 7692, 7.1)");
     if (!is_field_value(c->user_agent))
         return REJECT(why, "user_agent: must not hold control characters");
     if (!is_field_value(c->token_content_type))
@@ -406,7 +414,8 @@ static int check_urls(struct wst__config *cfg, struct wst_cause *why)
     if (rc == 0 && c->ticket_step == WST_STEP_MODE_HTTP)
         rc = endpoint(cfg, &cfg->ticket_url, c->ticket_url, &base, base_is_ws, "/api/v1/ws-ticket",
                       false, "ticket_url", why);
-    if (rc == 0 && !(c->url_pointer && c->ticket_step == WST_STEP_MODE_HTTP))
+    /* Who takes a whole URL knows no host before it: the ticket in it is for that one alone. */
+    if (rc == 0 && !(c->url_pointer && c->ticket_step != WST_STEP_MODE_OMIT))
         rc = endpoint(cfg, &cfg->ws_url, c->ws_url, &base, base_is_ws, "/ws", true, "ws_url", why);
     wst__url_fini(&base);
     return rc;

@@ -318,6 +318,8 @@ static void dial(struct wst_client *cl)
         .max_message_bytes = c->max_message_bytes,
         .max_queue_bytes = c->max_queue_bytes,
         .queue_low_water = c->queue_low_water,
+        .offered_extensions = c->compress ? c->compress_offer : NULL,
+        .compress_min_bytes = c->compress_min_bytes,
     };
     const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
@@ -376,6 +378,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .subprotocols = c->subprotocols,
         .subprotocol_count = c->subprotocol_count,
         .headers = wst__fields_list(fields),
+        .extensions = c->compress ? c->compress_offer : NULL,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
         .cookies = wst__fields_given(fields, "Cookie") ? NULL : cookies,
     };
@@ -564,8 +567,8 @@ static void tell_ended(struct wst_client *cl, const struct wst__action *a)
     if (cl->core.attempts_used_up && a->to == WST_STATE_FAILED) {
         info.other = info.cause;
         wst__cause(&info.cause, WST_ERR_ATTEMPTS_USED_UP, info.other.step,
-                   "%u attempts were made without a stable connection; the last one: %.160s",
-                   c->max_attempts, info.other.text);
+                   "%u attempt%s made without a stable connection; the last one: %.160s",
+                   c->max_attempts, c->max_attempts == 1 ? " was" : "s were", info.other.text);
         info.cause.cls = info.other.cls;
     }
     wst__report_keep(cl, &info);

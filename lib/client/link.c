@@ -24,6 +24,8 @@
 #define IOV_MAX_USED 16
 /* In one flush: a callback that sends whenever the queue has drained must not hold up the loop. */
 #define FLUSH_MAX ((size_t)256 * 1024)
+/* Pings under way whose answers are looked for. */
+#define PINGS 4
 
 enum phase {
     DIALING,
@@ -67,9 +69,10 @@ struct wst__link {
     bool broken;     /* A write failed: not yet told. */
     uint64_t last_rx_ms;
     uint64_t ping_seq;
-    uint64_t ping_left_us;
-    bool ping_waits;        /* For its turn to leave. */
-    bool pong_waited;       /* It has left, no answer yet. */
+    /* When the newest pings left, by number; 0: no answer is awaited.  On a long way one leaves
+     * before the one before it is answered, and each answer counts. */
+    uint64_t ping_left_us[PINGS];
+    bool ping_waits;        /* The newest, for its turn to leave. */
     int end_code;           /* Received close code; 1006: the peer broke the protocol; 0: none. */
     struct numbers numbers; /* Of what ends or has broken the link. */
     struct texts *texts;    /* The same in words. */
@@ -195,17 +198,32 @@ static bool on_message(void *arg, enum wst_message_type type, const uint8_t *dat
     return link->cbs->message(link->arg, type, data, n) && !link->paused;
 }
 
+/* When the ping left that this is the answer to; 0: unsolicited (RFC 6455, 5.5.3), or too old. */
+static uint64_t answered(struct wst__link *link, const uint8_t *payload, size_t n)
+{
+    uint64_t seq;
+    uint64_t left_us;
+
+    if (n != sizeof seq)
+        return 0;
+    memcpy(&seq, payload, sizeof seq);
+    if (seq > link->ping_seq || link->ping_seq - seq >= PINGS)
+        return 0;
+    left_us = link->ping_left_us[seq % PINGS];
+    link->ping_left_us[seq % PINGS] = 0;
+    return left_us;
+}
+
 static bool on_pong(void *arg, const uint8_t *payload, size_t n)
 {
     struct wst__link *link = arg;
+    uint64_t left_us = answered(link, payload, n);
     struct wst__time t;
 
-    if (!link->pong_waited || n != sizeof link->ping_seq ||
-        memcmp(payload, &link->ping_seq, n) != 0)
-        return true; /* Unsolicited (RFC 6455, 5.5.3), or the answer to an older ping. */
-    link->pong_waited = false;
+    if (left_us == 0)
+        return true;
     clock_read(link, &t);
-    link->cbs->pong(link->arg, t.now_us > link->ping_left_us ? t.now_us - link->ping_left_us : 1);
+    link->cbs->pong(link->arg, t.now_us > left_us ? t.now_us - left_us : 1);
     return !link->paused;
 }
 
@@ -269,6 +287,19 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
         link->cbs->wants_flush(link->arg);
 }
 
+/*
+ * Keeps what the message layer has not used: the application has paused, or inflating it would cost
+ * too much for one turn of the loop; then we go on in the next one, and receive nothing meanwhile.
+ */
+static void keep_rest(struct wst__link *link, const uint8_t *bytes, size_t n)
+{
+    hold(link, bytes, n);
+    if (n > 0 && link->phase != OVER && wst__ws_yielded(link->ws)) {
+        set_reading(link, false);
+        link->cbs->wants_flush(link->arg);
+    }
+}
+
 /* Feeds the message layer; returns how many bytes were used. */
 static size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
@@ -311,6 +342,8 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
         .random = random_bytes,
         .random_arg = (void *)(uintptr_t)link->config.ports,
         .extensions = link->up->extensions,
+        .offered_extensions = link->config.offered_extensions,
+        .compress_min_bytes = link->config.compress_min_bytes,
     };
     int rc = wst__ws_new(&link->ws, &config, &cbs, link, why);
 
@@ -386,7 +419,7 @@ static void on_data(void *arg, const uint8_t *bytes, size_t n)
         return;
     }
     used = feed(link, bytes, n);
-    hold(link, bytes + used, n - used);
+    keep_rest(link, bytes + used, n - used);
 }
 
 static uint8_t *on_place(void *arg, size_t *room)
@@ -506,13 +539,13 @@ static void note_ping_left(struct wst__link *link)
         return;
     clock_read(link, &t);
     link->ping_waits = false;
-    link->pong_waited = true;
-    link->ping_left_us = t.now_us;
+    link->ping_left_us[link->ping_seq % PINGS] = t.now_us;
     link->cbs->ping_left(link->arg);
 }
 
 static void flush_messages(struct wst__link *link)
 {
+    const struct wst__ports *ports = link->config.ports;
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
     size_t count;
@@ -530,7 +563,7 @@ static void flush_messages(struct wst__link *link)
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
         all = write_out(link, iov, count, total, &wrote);
-        wst__ws_sent(link->ws, wrote);
+        wst__ws_sent_and_sealed(link->ws, wrote, ports->stream_sealed(ports->world, link->stream));
         if (!all)
             break;
         left -= wrote < left ? wrote : left;
@@ -538,7 +571,7 @@ static void flush_messages(struct wst__link *link)
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
         link->shut = true;
-        link->config.ports->stream_shutdown(link->config.ports->world, link->stream);
+        ports->stream_shutdown(ports->world, link->stream);
     }
     note_ping_left(link);
 }
@@ -554,7 +587,7 @@ static void flush_held(struct wst__link *link)
     if (held.len) {
         wst__buf_init(&link->held, HELD_MAX, true);
         used = feed(link, held.data, held.len);
-        hold(link, held.data + used, held.len - used);
+        keep_rest(link, held.data + used, held.len - used);
         wst__buf_fini(&held);
     }
     if (link->phase == OVER) /* The owner has dropped us meanwhile. */
@@ -619,12 +652,10 @@ int wst__link_ping(struct wst__link *link)
 {
     int rc;
 
-    link->ping_seq++;
+    link->ping_left_us[++link->ping_seq % PINGS] = 0;
     rc = wst__ws_ping(link->ws, &link->ping_seq, sizeof link->ping_seq);
-    if (rc == 0) {
+    if (rc == 0)
         link->ping_waits = true;
-        link->pong_waited = false;
-    }
     return rc;
 }
 

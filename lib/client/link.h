@@ -41,6 +41,8 @@ struct wst__link_config {
     struct wst__net *net;
     size_t max_header_bytes, max_body_bytes;
     size_t max_message_bytes, max_queue_bytes, queue_low_water;
+    const char *offered_extensions; /* Outlives the link; NULL: none. */
+    size_t compress_min_bytes;
 };
 
 /* Begins to dial; |cbs| lives as long as the link.  NOMEM, IO: nothing was begun. */

@@ -128,6 +128,12 @@ static int port_stream_write(void *world, struct wst__stream *s, const struct io
     return wst__stream_write(s, iov, count, wrote, why);
 }
 
+static size_t port_stream_sealed(void *world, const struct wst__stream *s)
+{
+    (void)world;
+    return wst__stream_sealed(s);
+}
+
 static void port_stream_read(void *world, struct wst__stream *s, bool on)
 {
     (void)world;
@@ -189,6 +195,7 @@ static const struct wst__ports real_ports = {
     .http_cancel = port_http_cancel,
     .stream_open = port_stream_open,
     .stream_write = port_stream_write,
+    .stream_sealed = port_stream_sealed,
     .stream_read = port_stream_read,
     .stream_shutdown = port_stream_shutdown,
     .stream_close = port_stream_close,

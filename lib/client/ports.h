@@ -68,6 +68,9 @@ struct wst__ports {
      */
     int (*stream_write)(void *world, struct wst__stream *s, const struct iovec *iov, size_t count,
                         size_t *wrote, struct wst_cause *why);
+    /* How many of the bytes that stream_write did not write are sealed in TLS records already: they
+     * must be offered again, first and as they are. */
+    size_t (*stream_sealed)(void *world, const struct wst__stream *s);
     /* Reading off: no |data| and no |ended| by reading until it is on again. */
     void (*stream_read)(void *world, struct wst__stream *s, bool on);
     /* Ends our side of it: TLS close_notify and FIN; the peer's end follows as |ended|. */

@@ -321,17 +321,22 @@ static void send_request(struct wst_client *cl, const struct exchange *x)
 
 /* ---- The application's callbacks ----------------------------------------------------------- */
 
+/* The callback sees a copy of the token: it may set another one, or forget it, while it looks. */
 static void ask_application(struct wst_client *cl, enum wst_step step)
 {
     const struct wst_config *c = &cl->shared->config.c;
     wst_provider_cb cb = step == WST_STEP_TOKEN ? c->token_cb : c->ticket_cb;
-    const char *token = NULL;
+    struct wst__secret token = WST__SECRET_INIT;
+    bool with_token = step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value);
 
-    if (step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value))
-        token = wst__secret_expose(&cl->token.value);
+    if (with_token && wst__secret_copy(&token, &cl->token.value) != 0) {
+        push_not_begun(cl, step, WST_ERR_NOMEM);
+        return;
+    }
     cl->provider_request = ++cl->request_serial;
     cl->provider_step = step;
-    cb(cl, cl->provider_request, token, cl->arg);
+    cb(cl, cl->provider_request, with_token ? wst__secret_expose(&token) : NULL, cl->arg);
+    wst__secret_drop(&token);
 }
 
 static void take(struct wst_client *cl, struct wst__provided *p)

@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define MAX_LIFE_S (INT64_C(3650) * 86400) /* Beyond it a life is a mistake: not known. */
+
 /* A clock that is outside of a stored token's life tells nothing: the token is tried. */
 static void set_stored(struct wst__token *t, struct wst__secret *value, int64_t received_at,
                        int64_t life_s)
@@ -27,7 +29,8 @@ static void set_stored(struct wst__token *t, struct wst__secret *value, int64_t 
     t->received_wall_s = received_at;
     t->age_ms = 0;
     t->life_ms = -1;
-    if (life_s > 0 && now.wall_s >= received_at && now.wall_s - received_at < life_s) {
+    if (life_s > 0 && life_s <= MAX_LIFE_S && received_at >= 0 && now.wall_s >= received_at &&
+        now.wall_s - received_at < life_s) {
         t->age_ms = (uint64_t)(now.wall_s - received_at) * 1000;
         t->life_ms = life_s * 1000;
     }
@@ -50,15 +53,23 @@ static void finish_load(struct wst__token *t)
         done(t->client);
 }
 
-static void accept_record(struct wst__token *t, struct wst__token_record *r)
+static const char another_origin[] = "the stored token is of another origin: not used";
+
+/* NULL, or why it is not used.  Says nothing by itself: it may be inside a call of the API. */
+static const char *accept_record(struct wst__token *t, struct wst__token_record *r)
 {
     if (!wst__secret_empty(&t->value))
-        return; /* The application was faster, by set_token. */
-    if (!r->origin || strcmp(r->origin, t->client->shared->config.token_origin) != 0) {
-        wst__log(&t->client->log, WST_LOG_WARN, "the stored token is of another origin: not used");
-        return;
-    }
+        return NULL; /* The application was faster, by set_token. */
+    if (strcmp(r->origin, t->client->shared->config.token_origin) != 0)
+        return another_origin;
     set_stored(t, &r->token, r->received_at, r->life_s);
+    return NULL;
+}
+
+static void log_unused(const struct wst__token *t, const char *why)
+{
+    if (why)
+        wst__log(&t->client->log, WST_LOG_WARN, "%s", why);
 }
 
 static void on_read(void *arg, int err, int sys_errno, const void *data, size_t n)
@@ -73,7 +84,7 @@ static void on_read(void *arg, int err, int sys_errno, const void *data, size_t 
     else if (data && !wst__token_record_read(data, n, &r))
         wst__log(&t->client->log, WST_LOG_WARN, "token_cache is damaged: not used");
     else if (data)
-        accept_record(t, &r);
+        log_unused(t, accept_record(t, &r));
     wst__token_record_fini(&r);
     finish_load(t);
 }
@@ -106,23 +117,41 @@ void wst__token_cancel_load(struct wst__token *t)
     t->on_loaded = NULL; /* What it brings is kept for the next attempt. */
 }
 
+/* It goes into a header line. */
+static bool is_visible(const char *s)
+{
+    for (; *s; s++) {
+        if (*s < 0x21 || *s > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+/* NULL, or why it is not used. */
+static const char *accept_stored(struct wst__token *t, const struct wst_stored_token *s)
+{
+    struct wst__token_record r = {.received_at = s->received_at, .life_s = s->life_s};
+    const char *why = NULL;
+
+    if (!s->token || !*s->token || !s->origin)
+        return NULL;
+    if (!is_visible(s->token))
+        return "the stored token has a character that a header cannot carry: not used";
+    r.origin = wst__strdup(s->origin);
+    if (r.origin && wst__secret_set(&r.token, s->token, strlen(s->token)) == 0)
+        why = accept_record(t, &r);
+    wst__token_record_fini(&r);
+    return why;
+}
+
 void wst__token_loaded(struct wst__token *t, uint64_t request, const struct wst_stored_token *s)
 {
-    struct wst__token_record r = {0};
-
     if (request == 0 || request != t->load_request) {
         t->client->stats.late_answers++;
         return;
     }
     t->load_request = 0;
-    if (s && s->token && s->origin && *s->token) {
-        r.received_at = s->received_at;
-        r.life_s = s->life_s;
-        r.origin = wst__strdup(s->origin);
-        if (wst__secret_set(&r.token, s->token, strlen(s->token)) == 0)
-            accept_record(t, &r);
-        wst__token_record_fini(&r);
-    }
+    t->unused_because = s ? accept_stored(t, s) : NULL;
     t->loaded = true; /* The rest runs in the loop's turn: no callback from inside a call. */
     wst__driver_ask(t->client);
 }
@@ -170,18 +199,26 @@ static int write_file(struct wst__token *t)
     return rc;
 }
 
+/* The callback sees a copy: it may set another token, or forget it, while it looks. */
 static void save_in_app(struct wst__token *t)
 {
     const struct wst_config *c = &t->client->shared->config.c;
-    struct wst_stored_token s = {.token = wst__secret_expose(&t->value),
-                                 .origin = t->client->shared->config.token_origin,
+    struct wst__secret token = WST__SECRET_INIT;
+    struct wst_stored_token s = {.origin = t->client->shared->config.token_origin,
                                  .received_at = t->received_wall_s,
                                  .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
 
-    if (wst__secret_empty(&t->value))
+    if (wst__secret_empty(&t->value)) {
         c->store_clear(t->client, c->store_arg);
-    else
-        c->store_save(t->client, &s, c->store_arg);
+        return;
+    }
+    if (wst__secret_copy(&token, &t->value) != 0) {
+        wst__log(&t->client->log, WST_LOG_WARN, "the token could not be stored (out of memory)");
+        return;
+    }
+    s.token = wst__secret_expose(&token);
+    c->store_save(t->client, &s, c->store_arg);
+    wst__secret_drop(&token);
 }
 
 /* From the loop only: the application's store is its callback. */
@@ -207,6 +244,10 @@ static void save(struct wst__token *t)
 
 void wst__token_sync(struct wst__token *t)
 {
+    const char *unused = t->unused_because;
+
+    t->unused_because = NULL;
+    log_unused(t, unused);
     if (t->loaded && t->on_loaded)
         finish_load(t); /* The application's store has answered. */
     if (t->dirty)

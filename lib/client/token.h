@@ -32,8 +32,9 @@ struct wst__token {
     uint64_t load_request; /* Of the application's store; 0: none under way. */
     void (*on_loaded)(struct wst_client *client);
     struct wst__file *reading;
-    bool writing; /* A file operation is under way. */
-    bool dirty;   /* Another one must follow it. */
+    bool writing;               /* A file operation is under way. */
+    bool dirty;                 /* Another one must follow it. */
+    const char *unused_because; /* What the application's store gave is of no use: to be logged. */
 };
 
 void wst__token_init(struct wst__token *t, struct wst_client *client);

@@ -245,25 +245,37 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP;
 }
 
-/* Never changes once it is made: all loops share it, and it lives as long as the process. */
-static BIO_METHOD *bio_method;
+/* OpenSSL has few of these numbers to give, so all loops share one. */
+static int bio_type;
 
-static void make_bio_method(void)
+static void make_bio_type(void)
 {
-    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wsticket");
+    bio_type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK;
+}
 
+/* Each loop has its own, and gives it back. */
+static BIO_METHOD *new_bio_method(void)
+{
+    static uv_once_t once = UV_ONCE_INIT;
+    BIO_METHOD *method;
+
+    uv_once(&once, make_bio_type);
+    method = BIO_meth_new(bio_type, "wsticket");
     if (method && BIO_meth_set_write(method, bio_write) && BIO_meth_set_read(method, bio_read) &&
         BIO_meth_set_ctrl(method, bio_ctrl))
-        bio_method = method;
+        return method;
+    BIO_meth_free(method);
+    return NULL;
 }
 
 static BIO *new_bio(struct wst__stream *s)
 {
-    static uv_once_t once = UV_ONCE_INIT;
+    struct wst__hub *hub = &s->io->hub;
     BIO *bio;
 
-    uv_once(&once, make_bio_method);
-    bio = bio_method ? BIO_new(bio_method) : NULL;
+    if (!hub->bio_method)
+        hub->bio_method = new_bio_method();
+    bio = hub->bio_method ? BIO_new(hub->bio_method) : NULL;
     if (bio) {
         BIO_set_data(bio, s);
         BIO_set_init(bio, 1);
@@ -908,6 +920,11 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
     return rc;
 }
 
+size_t wst__stream_sealed(const struct wst__stream *s)
+{
+    return s->sealed;
+}
+
 /* ---- Reading on and off, shutdown, close --------------------------------------------------- */
 
 void wst__stream_read(struct wst__stream *s, bool on)
@@ -1011,4 +1028,6 @@ void wst__hub_fini(struct wst__hub *hub)
         wst__wipe(hub->memory, 2 * (size_t)WST__INPUT_BYTES + WST__RECORD + WST__SEALED_BYTES);
     wst__free(hub->memory);
     hub->memory = NULL;
+    BIO_meth_free(hub->bio_method);
+    hub->bio_method = NULL;
 }

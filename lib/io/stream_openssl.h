@@ -18,6 +18,8 @@ struct wst__hub {
     uint8_t *plain;         /* What was decrypted of it. */
     uint8_t *gather;        /* Pieces that go into one record. */
     struct wst__sealed out; /* Of the stream that is writing; empty between its calls. */
+    /* How OpenSSL reaches our sockets; made for the first TLS connection. */
+    struct bio_method_st *bio_method;
     /* Streams that wait for their handshake: it is much work, so few begin in one turn. */
     struct wst__stream *first, *last;
     struct wst__turn turn;
@@ -32,6 +34,7 @@ int wst__stream_open(struct wst__net *net, const struct wst__stream_request *rq,
                      const struct wst__stream_cbs *cbs, void *arg, struct wst__stream **out);
 int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
                       struct wst_cause *why);
+size_t wst__stream_sealed(const struct wst__stream *s);
 void wst__stream_read(struct wst__stream *s, bool on);
 void wst__stream_shutdown(struct wst__stream *s);
 void wst__stream_close(struct wst__stream *s, void (*closed)(void *arg), void *arg);

@@ -734,7 +734,12 @@ static void count_sent(void *arg, void *ref, size_t n)
 
 void wst__ws_sent(struct wst__ws *ws, size_t n)
 {
-    wst__outbox_taken(&ws->outbox, &ws->env, n, count_sent, ws);
+    wst__ws_sent_and_sealed(ws, n, 0);
+}
+
+void wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed)
+{
+    wst__outbox_taken(&ws->outbox, &ws->env, n, fixed, count_sent, ws);
     if (ws->above_low_water && wst__outbox_bytes(&ws->outbox) <= ws->low_water) {
         ws->above_low_water = false;
         ws->cbs->drained(ws->arg);

@@ -27,6 +27,11 @@ struct mark {
 };
 #define NO_END SIZE_MAX
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* ---- The block ----------------------------------------------------------------------------- */
 
 /* The mark of the first frame. */
@@ -256,11 +261,42 @@ int wst__outbox_ping(struct wst__outbox *o, const struct wst__ws_env *env, const
     return rc;
 }
 
+/* Of the bytes that were handed out last, how many are control frames'. */
+static size_t shown_control(const struct wst__outbox *o)
+{
+    return o->shown_control ? o->shown_control - o->control_head : 0;
+}
+
+/* How the first |n| of them lie: data, control frames, data. */
+struct layout {
+    size_t first, control, rest;
+};
+
+static struct layout lay(const struct wst__outbox *o, size_t n)
+{
+    struct layout l;
+
+    l.first = smaller(n, o->shown_first);
+    l.control = smaller(n - l.first, shown_control(o));
+    l.rest = n - l.first - l.control;
+    return l;
+}
+
+/* The close frame, which is the last mark's: has nothing of it left or been fixed? */
+static bool close_waits(const struct wst__outbox *o)
+{
+    struct layout fixed = lay(o, o->fixed);
+    const struct mark *last = (const struct mark *)(const void *)(o->block.data + o->low);
+
+    if (o->begun && o->high - o->low == sizeof *last)
+        return false;
+    return fixed.first + fixed.rest <= o->tail - o->head - last->frame;
+}
+
 /* Nothing may follow a close frame (RFC 6455, 5.5.1). */
 static bool close_has_begun(const struct wst__outbox *o)
 {
-    return o->closing &&
-           (o->low == o->high || (o->begun && o->high - o->low == sizeof(struct mark)));
+    return o->closing && (o->low == o->high || !close_waits(o));
 }
 
 int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
@@ -295,6 +331,16 @@ static bool add_piece(struct pieces *ps, uint8_t *p, size_t n)
     return true;
 }
 
+/* What must look as it did: nothing that was queued since goes between. */
+static void show_fixed(const struct wst__outbox *o, struct pieces *ps)
+{
+    struct layout l = lay(o, o->fixed);
+
+    (void)(add_piece(ps, l.first ? o->block.data + o->head : NULL, l.first) &&
+           add_piece(ps, l.control ? o->control + o->control_head : NULL, l.control) &&
+           add_piece(ps, l.rest ? o->block.data + o->head + l.first : NULL, l.rest));
+}
+
 /* With control frames: the rest of the data frame that has begun, they, the other data. */
 static void show_all(struct wst__outbox *o, struct pieces *ps)
 {
@@ -306,6 +352,7 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
         keep_newest_pong(o);
     }
     first = begun_left(o);
+    o->shown_first = (uint32_t)first;
     if (add_piece(ps, first ? o->block.data + o->head : NULL, first) &&
         add_piece(ps, o->control + o->control_head, o->control_tail - o->control_head)) {
         o->shown_control = o->control_tail;
@@ -317,11 +364,16 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
 {
     struct pieces ps = {iov, max, 0, 0};
 
-    o->shown_control = 0;
-    if (o->control)
+    if (o->fixed) {
+        show_fixed(o, &ps);
+    } else if (o->control) {
+        o->shown_control = 0;
         show_all(o, &ps);
-    else
+    } else {
+        o->shown_control = 0;
+        o->shown_first = 0;
         (void)add_piece(&ps, o->block.data + o->head, o->tail - o->head);
+    }
     o->shown = ps.bytes;
     return ps.count;
 }
@@ -382,36 +434,31 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
     }
 }
 
-static size_t smaller(size_t a, size_t b)
+/* The part of the control frames in what was taken; what is fixed keeps its place. */
+static void take_control_of(struct wst__outbox *o, const struct layout *l)
 {
-    return a < b ? a : b;
+    size_t left = shown_control(o) - l->control;
+
+    take_control(o, l->control);
+    tidy_control(o);
+    o->shown_first -= (uint32_t)l->first;
+    o->shown_control = o->fixed > o->shown_first ? (uint32_t)left : 0;
+    if (o->blocked)
+        keep_newest_pong(o);
 }
 
-/* How many of |n| bytes that were taken are control frames'; |*first|: data ahead of them. */
-static size_t taken_control(const struct wst__outbox *o, size_t n, size_t *first)
-{
-    if (o->shown_control == 0)
-        return 0;
-    *first = smaller(n, begun_left(o));
-    return smaller(n - *first, o->shown_control - o->control_head);
-}
-
-void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
+void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg)
 {
-    assert(n <= o->shown);
+    assert(n <= o->shown && fixed <= o->shown - n && fixed <= UINT32_MAX);
     o->blocked = n < o->shown;
     o->shown = 0;
+    o->fixed = (uint32_t)fixed;
     if (o->control) {
-        size_t first = 0;
-        size_t control = taken_control(o, n, &first);
+        struct layout l = lay(o, n);
 
-        n -= control;
-        o->shown_control = 0;
-        take_control(o, control);
-        tidy_control(o);
-        if (o->blocked)
-            keep_newest_pong(o);
+        n -= l.control;
+        take_control_of(o, &l);
     }
     take_data(o, n, sent, arg);
     if (o->low == o->high && o->block.data)

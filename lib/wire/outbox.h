@@ -34,6 +34,8 @@ struct wst__outbox {
     uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
     uint32_t shown_control; /* How much of |control| was handed out last. */
     size_t shown;           /* Bytes handed out last and not yet accounted for. */
+    uint32_t shown_first;   /* Of what was handed out last: data ahead of the control frames. */
+    uint32_t fixed;         /* So many of the bytes to come are offered again as they were. */
     bool blocked;           /* What was handed out last was not wholly taken. */
     bool closing;           /* The last mark is the close frame's. */
     uint8_t control_opcode; /* Of the frame that has begun to leave. */
@@ -58,8 +60,11 @@ int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const
 
 /* The bytes to send next, as wst__ws_output(). */
 size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max);
-/* So many of them were taken.  |sent| is told of each message that has wholly left; it may add. */
-void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
+/*
+ * So many of them were taken; the next |fixed| ones are offered again as they are, before anything
+ * else.  |sent| is told of each message that has wholly left; it may add.
+ */
+void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg);
 /* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,

@@ -287,6 +287,14 @@ static void plaintext_only_at_home(void **state)
 }
 
 /* A step that makes no request needs no URL. */
+static void any_provider(struct wst_client *client, uint64_t request, const char *token, void *arg)
+{
+    (void)client;
+    (void)request;
+    (void)token;
+    (void)arg;
+}
+
 static void omitted_steps(void **state)
 {
     struct wst_config c = base_config();
@@ -324,6 +332,19 @@ static void omitted_steps(void **state)
     assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
     wst__config_policy(&cfg, &p);
     assert_true(p.late_dial_target);
+    wst__config_fini(&cfg);
+
+    c.ticket_step = WST_STEP_MODE_CALLBACK; /* The application hands over the URL. */
+    c.ticket_cb = any_provider;
+    assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
+    wst__config_policy(&cfg, &p);
+    assert_true(p.late_dial_target);
+    wst__config_fini(&cfg);
+
+    c.ticket_step = WST_STEP_MODE_OMIT; /* Nobody names another URL. */
+    assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
+    wst__config_policy(&cfg, &p);
+    assert_false(p.late_dial_target);
     wst__config_fini(&cfg);
 }
 

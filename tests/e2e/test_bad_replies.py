@@ -77,7 +77,7 @@ TOKEN_REPLIES = {
     "a space": (json.dumps({"token": CANARY + " b"}), "/token has a character"),
     "utf-8": (json.dumps({"token": CANARY + "ü"}), "/token has a character"),
     "20 KiB": (json.dumps({"token": CANARY * 1200}), "/token is 21600 bytes long"),
-    "negative life": (json.dumps({"token": CANARY, "expires_in": -5}), "/expires_in is zero or neg"),
+    "negative life": (json.dumps({"token": CANARY, "expires_in": -5}), "/expires_in is zero or"),
     "absurd life": (json.dumps({"token": CANARY, "expiresIn": 1e18}), "/expiresIn is more than 10"),
 }
 

@@ -265,10 +265,23 @@ def test_insecure_warns_and_works():
         assert cli.stop() == 0
 
 
-def test_compress_warns_and_works(server):
-    with Cli("connect", "--compress", server.url) as cli:
+def test_compress():
+    text = "the same again and again, " * 400
+    with PlainServer(compression="deflate") as plain, \
+            Cli("connect", "--compress", "--no-ticket", plain.url) as cli:
         cli.wait_open()
-        assert cli.err[0].startswith("wsticket: warning: --compress: ")
+        eventually(lambda: plain.extensions() == ["permessage-deflate"], "the extension")
+        cli.send("short\n" + text + "\n")
+        cli.wait_out(".", times=2)
+        assert cli.out == ["short", text]
+        assert cli.stop() == 0
+
+
+def test_compress_that_the_server_does_not_want():
+    with PlainServer() as plain, Cli("connect", "--compress", "--no-ticket", plain.url) as cli:
+        cli.send("anything\n")
+        cli.wait_out("anything")
+        assert plain.extensions() == []
         assert cli.stop() == 0
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cli import BUILD, PATIENCE, WRAP, Cli, environment
+from cli import BUILD, PATIENCE, WRAP, Cli, environment, soon
 from netns import Cable, Namespace, needs_root
 from wstserver import Server
 
@@ -53,7 +53,7 @@ def test_the_loop_turns_on(stalled, hold_ms):
 
 def test_the_lookup_takes_too_long(stalled):
     """The deadline of the step ends it, with words that name the host's lookup or the time."""
-    with Cli("connect", "--json", "--allow-plaintext", "--step-timeout", "300ms", "--base-delay",
+    with Cli("connect", "--json", "--allow-plaintext", "--step-timeout", soon(300), "--base-delay",
              "50ms", "--cap", "50ms", "--max-attempts", "3", "http://stalled.example",
              wrapper=stalled) as cli:
         assert cli.wait() == 3
@@ -76,7 +76,8 @@ def test_no_name_server_at_all(tmp_path):
     """Refused at once: an error that names the host, and another attempt."""
     with Namespace() as space, Cli(
             "connect", "--json", "--allow-plaintext", "--max-attempts", "2", "--base-delay", "50ms",
-            "http://nowhere.example", wrapper=resolving(space.prefix, tmp_path, "127.0.0.1")) as cli:
+            "http://nowhere.example",
+            wrapper=resolving(space.prefix, tmp_path, "127.0.0.1")) as cli:
         assert cli.wait() == 3
         causes = [e["cause"] for e in cli.events() if e["event"] == "attempt_failed"]
         assert [c["code"] for c in causes] == ["RESOLVE"] * 2
@@ -95,7 +96,7 @@ def test_the_second_address_of_a_host(tmp_path):
 
 
 def test_the_first_address_is_a_black_hole(tmp_path):
-    """Happy eyeballs: the second address is tried beside it, and what lost leaves nothing behind."""
+    """Happy eyeballs: the second address is tried beside it; the loser leaves nothing behind."""
     with Cable() as cable:
         cable.client.run("ip", "address", "add", "2001:db8::1/64", "dev", "cable", "nodad")
         cable.client.run("ip", "route", "add", "2001:db8:1::/64", "via", "2001:db8::2")

@@ -22,7 +22,11 @@ MOMENTS = ([f"state:{name}" for name in STATES] + [f"in:{name}" for name in STAT
 
 UNAVAILABLE = {"ticket": {"status": 503}}
 NOT_FOUND = {"ticket": {"status": 404}}
-FAULTS = {"state:backoff": UNAVAILABLE, "in:backoff": UNAVAILABLE, "attempt_failed": UNAVAILABLE,
+# So that a state lasts long enough to be seen from outside.
+SLOW = {"delayMs": 50}
+FAULTS = {"in:token": {"token": SLOW}, "in:ticket": {"ticket": SLOW},
+          "in:connecting": {"upgrade": SLOW},
+          "state:backoff": UNAVAILABLE, "in:backoff": UNAVAILABLE, "attempt_failed": UNAVAILABLE,
           "verdict": UNAVAILABLE, "state:failed": NOT_FOUND, "in:failed": NOT_FOUND,
           "store_clear": {"ticket": {"status": 401}},
           "unsent": {"open": {"stopReading": True}}}

@@ -191,7 +191,7 @@ def test_a_wrong_password(secure):
     with Way(Tinyproxy(PASSWORD)) as way:
         cause, done = fails("--ca-file", secure.ca_file, "--log-level", "debug", "-v",
                             "--proxy", way.url(user="user:wr0ng-s3cret@"), secure.url)
-        assert cause["code"] == "PROXY" and cause["class"] not in ("auth", "ticket", "token")
+        assert (cause["code"], cause["class"]) == ("PROXY_AUTH", "refused")
         assert "proxy" in cause["text"] and "401" in cause["text"]
         assert "wr0ng-s3cret" not in done.stdout + done.stderr
 

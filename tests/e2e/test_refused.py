@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from audit import check
-from cli import Cli
+from cli import Cli, soon
 from daemon import CachingNginx
 from redis_server import RedisServer
 from relay import Relay
@@ -181,7 +181,7 @@ def test_dials_that_are_given_up_leave_nothing_behind(backend, full):
     did not end.
     """
     backend.faults(ticket={"status": 500, "count": 1})
-    with Cli("connect", "--json", *FAST, "--max-attempts", "3", "--step-timeout", "300ms",
+    with Cli("connect", "--json", *FAST, "--max-attempts", "3", "--step-timeout", soon(300),
              "--ws-url", f"ws://127.0.0.1:{full}/ws", backend.url) as cli:
         assert cli.wait() == 3
         assert [c["code"] for c in failures(cli)] == ["HTTP_STATUS", "TIMEOUT", "TIMEOUT"]

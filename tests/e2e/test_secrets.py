@@ -14,6 +14,8 @@ from daemon import free_port
 from relay import Relay
 from wstserver import Server
 
+pytestmark = pytest.mark.unwrapped
+
 TOKEN = "t0k3n-c4n4ry"
 TICKET = "t1ck3t&c4n4ry"
 USER = "us3r-c4n4ry"
@@ -70,7 +72,7 @@ STORIES = {
                                "ticket": {"status": 400, "body": f"bad token {TOKEN}"}},
     "token refused": {"token": GOOD_TOKEN, "ticket": {"status": 401, "body": TOKEN}},
     "ticket redirected": {"token": GOOD_TOKEN,
-                          "ticket": {"status": 307, "location": f"https://a.test/{TOKEN}?t={TOKEN}"}},
+                          "ticket": {"status": 307, "location": f"https://a.test/{TOKEN}?{TOKEN}"}},
     "ticket of a wrong kind": {"token": GOOD_TOKEN, "ticket": reply({"ticket": [TICKET]})},
     "ticket with a wrong life": {"token": GOOD_TOKEN,
                                  "ticket": reply({"ticket": TICKET, "expiresInSeconds": -1})},

@@ -10,6 +10,8 @@ from cli import Cli
 from relay import Relay
 from wstserver import Server
 
+pytestmark = pytest.mark.unwrapped
+
 FAST = ["--base-delay", "50ms", "--cap", "100ms"]
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from cli import Cli
 
+pytestmark = pytest.mark.unwrapped
+
 FAST = ["--base-delay", "50ms", "--cap", "50ms"]
 HOUR = 3600_000
 

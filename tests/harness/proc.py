@@ -66,6 +66,15 @@ def end_leftovers(session, grace=2.0):
     return sorted(set(killed))
 
 
+def interrupt(process, grace=10):
+    """Ctrl-C first, so that pytest writes down what it has seen so far."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        pass
+
+
 def run(command, log, timeout, cwd=None, env=None):
     """
     Runs |command| with its output appended to the file |log|.  Returns what was wrong with its
@@ -82,7 +91,7 @@ def run(command, log, timeout, cwd=None, env=None):
             problem = f"exit status {status}" if status else ""
         except subprocess.TimeoutExpired:
             problem = f"not done after {timeout} s"
-            os.killpg(process.pid, signal.SIGTERM)
+            interrupt(process)
         except BaseException:
             end_leftovers(process.pid, 0)
             raise

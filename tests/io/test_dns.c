@@ -137,6 +137,11 @@ static void on_tick(uv_timer_t *timer)
     (*(int *)timer->data)++;
 }
 
+static void on_tick_closed(uv_handle_t *handle)
+{
+    handle->data = NULL;
+}
+
 /* The loop turns on while names are resolved, and both ways come to their end afterwards. */
 static void test_loop_turns_on(void **state)
 {
@@ -158,7 +163,9 @@ static void test_loop_turns_on(void **state)
     stalled = false;
     world_run(w, &c.done);
     assert_int_equal(c.answer.status, 200);
-    uv_close((uv_handle_t *)&tick, NULL);
+    uv_close((uv_handle_t *)&tick, on_tick_closed);
+    while (tick.data)
+        (void)uv_run(&w->uv, UV_RUN_NOWAIT);
     wst__net_free(net);
     server_stop(s);
 }

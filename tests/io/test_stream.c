@@ -165,7 +165,7 @@ static void write_to_slow_reader(struct both *b)
 {
     struct server *s = server_start(read_slowly, NULL, b->ctx);
     struct pipe p = {0};
-    enum { SIZE = 20 * 1024 * 1024 };
+    enum { SIZE = 12 * 1024 * 1024 };
     uint8_t *out = malloc(SIZE);
     struct iovec iov = {.iov_base = out, .iov_len = SIZE};
     uint64_t sum = 0;
@@ -182,16 +182,14 @@ static void write_to_slow_reader(struct both *b)
     swallowed = 0;
     swallowed_sum = 0;
     connect_to(&p, b, s);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 100 && wrote > 0; i++) {
         assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
         total += wrote;
         iov.iov_base = out + total;
         iov.iov_len = SIZE - total;
     }
     assert_true(total > 0 && total < SIZE);
-    assert_int_equal(wrote, 0); /* The kernel was full the times before. */
-    world_run_for(b->w, 20);
-    assert_false(p.writable);
+    assert_int_equal(wrote, 0); /* The kernel is full. */
     go = true;
     assert_int_equal(pipe_write(&p, iov.iov_base, iov.iov_len), 0);
     wst__stream_shutdown(p.stream);
@@ -410,14 +408,14 @@ static void test_ends(void **state)
     run_both(state, end_in_every_way);
 }
 
-/* A dead peer is an error of the write, never a signal: its disposition is the default one. */
-static void write_to_dead_peer(struct both *b)
+/* A dead peer is an error of the write, never a signal: its disposition is the default one.  A
+ * peer that has closed answers with a reset, and only then the system would send the signal. */
+static void write_to_dead_peer(struct both *b, conn_fn fn)
 {
-    struct server *s = server_start(reset, NULL, b->ctx);
+    struct server *s = server_start(fn, NULL, b->ctx);
     struct pipe p = {.on_ready = pause_for_good};
-    static uint8_t out[100000];
     struct wst_cause why = {0};
-    struct iovec iov = {.iov_base = out, .iov_len = sizeof out};
+    struct iovec iov = {.iov_base = "x", .iov_len = 1};
     int rc = 0;
 
     connect_to(&p, b, s);
@@ -425,7 +423,7 @@ static void write_to_dead_peer(struct both *b)
         size_t wrote;
 
         rc = wst__stream_write(p.stream, &iov, 1, &wrote, &why);
-        world_run_for(b->w, 1);
+        world_run_for(b->w, 2);
     }
     assert_int_equal(rc, WST_ERR_RESET);
     assert_int_equal(why.code, WST_ERR_RESET);
@@ -434,9 +432,15 @@ static void write_to_dead_peer(struct both *b)
     server_stop(s);
 }
 
+static void write_to_dead_peers(struct both *b)
+{
+    write_to_dead_peer(b, reset);
+    write_to_dead_peer(b, hang_up);
+}
+
 static void test_dead_peer(void **state)
 {
-    run_both(state, write_to_dead_peer);
+    run_both(state, write_to_dead_peers);
 }
 
 static void write_and_close(struct pipe *p)
@@ -576,7 +580,7 @@ static void test_records_together(void **state)
     while (!hundred_sent)
         (void)poll(NULL, 0, 1);
     pipe_expect(&p, 1100);
-    assert_int_equal(p.calls, 1);
+    assert_in_range(p.calls, 1, 10); /* As few as TCP's acknowledgements allow. */
     pipe_close(&p);
     server_stop(s);
     wst__net_free(b.net);
@@ -613,6 +617,19 @@ static void test_key_update(void **state)
     wst__net_free(b.net);
 }
 
+static atomic_int hellos; /* ClientHello messages that the server has seen. */
+
+static void on_message(int is_written, int version, int type, const void *bytes, size_t n, SSL *ssl,
+                       void *arg)
+{
+    (void)version;
+    (void)ssl;
+    (void)arg;
+    if (!is_written && type == SSL3_RT_HANDSHAKE && n > 0 &&
+        *(const uint8_t *)bytes == SSL3_MT_CLIENT_HELLO)
+        hellos++;
+}
+
 static void renegotiate(struct conn *c)
 {
     char byte;
@@ -634,13 +651,15 @@ static void test_renegotiation_refused(void **state)
     struct pipe p = {0};
 
     (void)SSL_CTX_set_max_proto_version(old, TLS1_2_VERSION);
+    SSL_CTX_set_msg_callback(old, on_message);
     s = server_start(renegotiate, NULL, old);
     connect_to(&p, &b, s);
     assert_int_equal(pipe_write(&p, "a", 1), 0);
     /* Either the server accepts the refusal and goes on, or it ends the connection. */
     p.enough = 1;
     world_run_either(b.w, &p.got_enough, &p.ended);
-    assert_int_equal(server_handshakes(s), 1);
+    world_run_for(b.w, 20);
+    assert_int_equal(hellos, 1);
     pipe_close(&p);
     server_stop(s);
     SSL_CTX_free(old);

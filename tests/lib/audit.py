@@ -23,8 +23,8 @@ class Monitor:
 
     def __enter__(self):
         self.proc = subprocess.Popen(
-            [*self.redis.wrapper, "redis-cli", "-h", "127.0.0.1", "-p", str(self.redis.port), "monitor"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            [*self.redis.wrapper, "redis-cli", "-h", "127.0.0.1", "-p", str(self.redis.port),
+             "monitor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read)
         self.thread.start()
         wait_until(lambda: self.lines, "redis-cli monitor")
@@ -41,12 +41,13 @@ class Monitor:
             self.lines.append(line)
 
     def tickets(self, command):
-        """The tickets that |command| (SET, GETDEL) named, in order."""
+        """The tickets that |command| (SET, GETDEL) has named so far, in order."""
+        self._settle()
         pattern = re.compile(rf'"{command}" "ws_ticket:([^"]*)"')
         found = [pattern.search(line) for line in list(self.lines)]
         return [match.group(1) for match in found if match]
 
-    def settle(self):
+    def _settle(self):
         """Waits until everything that Redis has executed so far has been told."""
         mark = f"mark-{len(self.lines)}"
         self.redis.cli("ECHO", mark)
@@ -58,7 +59,6 @@ def check(server, monitor, generated=None, redeemed=None, good=True):
     The witnesses agree; no ticket was taken twice.  |good|: nothing was rejected either.
     """
     stats = server.stats()
-    monitor.settle()
     made, taken = monitor.tickets("SET"), monitor.tickets("GETDEL")
     logged = [HASH.search(line).group(1) for line in list(server.log) if "Ticket generated" in line]
     assert len(set(made)) == len(made), "a ticket was made twice"

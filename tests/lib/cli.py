@@ -17,8 +17,14 @@ BUILD = os.path.abspath(os.environ.get("WST_BUILD", os.path.join(TOP, "build")))
 WRAP = shlex.split(os.environ.get("WST_WRAP", ""))
 WSTICKET = os.path.join(BUILD, "examples", "wsticket", "wsticket")
 MINIMAL = os.path.join(BUILD, "examples", "minimal")
-# Under valgrind everything takes longer.
+# Under valgrind everything takes longer: what we wait for, and what a client should wait for.
 PATIENCE = 60 if WRAP else 20
+SLOW = 5 if WRAP else 1
+
+
+def soon(ms):
+    """A deadline for the command line, longer where everything takes longer."""
+    return f"{ms * SLOW}ms"
 
 
 def environment(**more):

@@ -161,22 +161,39 @@ class Squid(Daemon):
         super().__init__()
         self.allow = allow
 
+    CONF = """
+http_port 127.0.0.1:{port}
+pid_filename {dir}/pid
+access_log stdio:{dir}/access.log
+cache_log {dir}/cache.log
+coredump_dir {dir}
+cache deny all
+shutdown_lifetime 0 seconds
+pinger_enable off
+netdb_filename none
+max_filedescriptors 1024
+http_access {verdict} all
+"""
+
     def command(self, port):
-        conf = self.write("conf", f"http_port 127.0.0.1:{port}\npid_filename {self.path('pid')}\n"
-                                  f"access_log stdio:{self.path('access.log')}\n"
-                                  f"cache_log {self.path('cache.log')}\ncache deny all\n"
-                                  f"coredump_dir {self.dir}\nshutdown_lifetime 0 seconds\n"
-                                  f"pinger_enable off\nnetdb_filename none\nmax_filedescriptors 1024\n"
-                                  f"http_access {'allow' if self.allow else 'deny'} all\n")
+        verdict = "allow" if self.allow else "deny"
+        conf = self.write("conf", self.CONF.format(dir=self.dir, port=port, verdict=verdict))
         return ["squid", "-N", "-f", conf]
 
 
 class Dante(Daemon):
     """A SOCKS proxy."""
 
+    CONF = """
+logoutput: {dir}/log
+internal: 127.0.0.1 port = {port}
+external: lo
+clientmethod: none
+socksmethod: none
+client pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}
+socks pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 log: connect }}
+"""
+
     def command(self, port):
-        conf = self.write("conf", f"logoutput: {self.path('log')}\ninternal: 127.0.0.1 port = {port}\n"
-                                  "external: lo\nclientmethod: none\nsocksmethod: none\n"
-                                  "client pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }\n"
-                                  "socks pass { from: 127.0.0.0/8 to: 0.0.0.0/0 log: connect }\n")
+        conf = self.write("conf", self.CONF.format(dir=self.dir, port=port))
         return ["danted", "-f", conf]

@@ -16,12 +16,13 @@ class PlainServer:
     to.  |reading| False stops it from reading.
     """
 
-    def __init__(self, echo=True, greeting=(), max_size=64 << 20, port=0, **options):
+    def __init__(self, echo=True, greeting=(), max_size=64 << 20, port=0, compression=None,
+                 **options):
         self.echo = echo
         self.greeting = list(greeting)
         self.received = []
         self.opened = 0
-        self._options = dict(options, max_size=max_size, ping_interval=None, compression=None)
+        self._options = dict(options, max_size=max_size, ping_interval=None, compression=compression)
         self._wanted_port = port
         self._ready = threading.Event()
         self._sockets = set()
@@ -84,6 +85,10 @@ class PlainServer:
             await socket.send(message)
         except websockets.ConnectionClosed:
             pass  # There may be more to receive, from before the close.
+
+    def extensions(self):
+        """The names of the extensions that the connections have agreed on."""
+        return [e.name for socket in list(self._sockets) for e in socket.extensions]
 
     def _on_loop(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)

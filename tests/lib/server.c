@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -161,8 +162,10 @@ static void *serve(void *arg)
 static void begin(struct server *s, int fd)
 {
     struct conn *c = calloc(1, sizeof *c);
+    int one = 1;
 
     must(c != NULL, "calloc");
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     (void)pthread_mutex_lock(&s->lock);
     if (s->stopping || s->count == CONNS_MAX) {
         (void)close(fd);

@@ -19,7 +19,7 @@ int world_setup(void **state);
 /* Closes it; fails the test unless nothing is left: no handle in the loop, no descriptor. */
 int world_teardown(void **state);
 
-/* Runs the loop until |*flag|; fails the test after ten seconds. */
+/* Runs the loop until |*flag|; fails the test after half a minute. */
 void world_run(struct world *w, const bool *flag);
 void world_run_either(struct world *w, const bool *one, const bool *other);
 /* Runs it for |ms|. */

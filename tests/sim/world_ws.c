@@ -846,6 +846,14 @@ static int stream_write(void *world, struct wst__stream *s, const struct iovec *
     return 0;
 }
 
+/* The simulated world has no TLS. */
+static size_t stream_sealed(void *world, const struct wst__stream *s)
+{
+    (void)world;
+    (void)s;
+    return 0;
+}
+
 static void stream_read(void *world, struct wst__stream *s, bool on)
 {
     struct sim_world *w = world;
@@ -904,6 +912,7 @@ void sim_stream_ports(struct wst__ports *p)
 {
     p->stream_open = stream_open;
     p->stream_write = stream_write;
+    p->stream_sealed = stream_sealed;
     p->stream_read = stream_read;
     p->stream_shutdown = stream_shutdown;
     p->stream_close = stream_close;

@@ -635,6 +635,70 @@ static void closing_from_callbacks(void **state)
 
 /* ---- At random ----------------------------------------------------------------------------- */
 
+/* What is sealed stays as it was offered, whatever is queued meanwhile; nothing goes into it. */
+static void sealed_bytes_stay(void **state)
+{
+    (void)state;
+    for (size_t seal = 1; seal <= 45; seal++) {
+        for (size_t take = 0; take <= seal; take++) {
+            struct fixture fx;
+
+            fixture_init(&fx, 0, 0);
+            send_text(&fx, "aaaa", NULL);
+            send_text(&fx, "bbbb", NULL);
+            feed_ping(&fx, "1");
+            fixture_flush_sealed(&fx, seal, take);
+            ping(&fx, "p");
+            feed_ping(&fx, "2");
+            send_text(&fx, "cccc", NULL);
+            feed_ping(&fx, "3");
+            for (int i = 0; i < 3; i++)
+                fixture_flush_sealed(&fx, 2, 1);
+            for (int i = 0; i < 100 && wst__ws_buffered(fx.ws); i++)
+                fixture_flush_sealed(&fx, 11, 7);
+            assert_int_equal(wst__ws_buffered(fx.ws), 0);
+            assert_non_null(strstr(fx.output.text, "ping(p)"));
+            assert_non_null(strstr(fx.output.text, "pong(3)"));
+            fixture_fini(&fx);
+        }
+    }
+}
+
+/* A close frame that is sealed has begun to leave, although nothing of it is seen to. */
+static void nothing_follows_a_sealed_close(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    send_text(&fx, "aaaa", NULL);
+    assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
+    fixture_flush_sealed(&fx, 11, 0); /* The message, and one byte. */
+    feed_ping(&fx, "late");
+    for (int i = 0; i < 10; i++)
+        fixture_flush_sealed(&fx, 5, 5);
+    fixture_expect(&fx, NULL, "text(aaaa) close(03e8)");
+    fixture_fini(&fx);
+    fixture_init(&fx, 0, 0);
+    send_text(&fx, "aaaa", NULL);
+    assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
+    fixture_flush_sealed(&fx, 10, 0); /* The message alone. */
+    feed_ping(&fx, "in time");
+    for (int i = 0; i < 10; i++)
+        fixture_flush_sealed(&fx, 5, 5);
+    fixture_expect(&fx, NULL, "text(aaaa) pong(in time) close(03e8)");
+    fixture_fini(&fx);
+}
+
+/* A kernel that takes some bytes, or TLS, which seals some before. */
+static void flush_somehow(struct fixture *fx, uint64_t *seed, bool sealed, size_t max)
+{
+    if (sealed)
+        fixture_flush_sealed(fx, draw(seed) % 3 ? draw(seed) % 400 : 16384, max);
+    else
+        fixture_flush(fx, max);
+}
+
 /*
  * Thousands of random calls: messages leave in order and are told in order, pings leave in order,
  * nothing is lost; the queue grows, moves and shrinks on the way.
@@ -675,11 +739,11 @@ static void random_calls(void **state)
                 break;
             default:
                 fx.max_pieces = draw(&seed) % 4;
-                fixture_flush(&fx, draw(&seed) % 3 ? draw(&seed) % 300 : 20000);
+                flush_somehow(&fx, &seed, round % 2, draw(&seed) % 3 ? draw(&seed) % 300 : 20000);
             }
         }
         while (wst__ws_buffered(fx.ws))
-            fixture_flush(&fx, 1 + draw(&seed) % 5000);
+            flush_somehow(&fx, &seed, round % 2, 1 + draw(&seed) % 5000);
         assert_string_equal(fx.events.text, told.text);
         for (char *at; (at = strstr(fx.output.text, "ping(p)")); pings--) {
             size_t skip = at[7] ? 8 : 7;
@@ -725,6 +789,8 @@ int main(void)
         cmocka_unit_test(closing_inside_a_message),
         cmocka_unit_test(sending_from_callbacks),
         cmocka_unit_test(closing_from_callbacks),
+        cmocka_unit_test(sealed_bytes_stay),
+        cmocka_unit_test(nothing_follows_a_sealed_close),
         cmocka_unit_test(random_calls),
     };
 

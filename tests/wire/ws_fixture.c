@@ -195,6 +195,7 @@ void fixture_fini(struct fixture *fx)
     free(fx->events.text);
     free(fx->output.text);
     free(fx->left);
+    free(fx->sealed);
     free(fx->pieces);
 }
 
@@ -277,6 +278,53 @@ static void decode(struct fixture *fx)
     fx->left_len = n;
 }
 
+/* |n| bytes have left. */
+static void leave(struct fixture *fx, const void *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if (fx->left_len + n > fx->left_cap) {
+        fx->left_cap = (fx->left_len + n) * 2;
+        fx->left = realloc(fx->left, fx->left_cap);
+        assert_non_null(fx->left);
+    }
+    memcpy(fx->left + fx->left_len, p, n);
+    fx->left_len += n;
+}
+
+void fixture_flush_sealed(struct fixture *fx, size_t seal, size_t max)
+{
+    struct iovec iov[3];
+    size_t count = wst__ws_output(fx->ws, iov, 3);
+    size_t at = 0;
+    size_t taken;
+
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *p = iov[i].iov_base;
+
+        for (size_t k = 0; k < iov[i].iov_len; k++, at++) {
+            if (at < fx->sealed_len) {
+                assert_int_equal(fx->sealed[at], p[k]);
+            } else if (seal > 0) {
+                seal--;
+                fx->sealed = realloc(fx->sealed, fx->sealed_len + 1);
+                assert_non_null(fx->sealed);
+                fx->sealed[fx->sealed_len++] = p[k];
+            }
+        }
+    }
+    assert_true(at >= fx->sealed_len);
+    taken = fx->sealed_len < max ? fx->sealed_len : max;
+    leave(fx, fx->sealed, taken);
+    if (taken)
+        memmove(fx->sealed, fx->sealed + taken, fx->sealed_len - taken);
+    fx->sealed_len -= taken;
+    if (count)
+        wst__ws_sent_and_sealed(fx->ws, taken, fx->sealed_len);
+    if (fx->left)
+        decode(fx);
+}
+
 void fixture_flush(struct fixture *fx, size_t max)
 {
     struct iovec iov[3];
@@ -287,15 +335,7 @@ void fixture_flush(struct fixture *fx, size_t max)
         size_t n = iov[i].iov_len < max - taken ? iov[i].iov_len : max - taken;
 
         assert_true(iov[i].iov_len > 0);
-        if (n == 0)
-            continue;
-        if (fx->left_len + n > fx->left_cap) {
-            fx->left_cap = (fx->left_len + n) * 2;
-            fx->left = realloc(fx->left, fx->left_cap);
-            assert_non_null(fx->left);
-        }
-        memcpy(fx->left + fx->left_len, iov[i].iov_base, n);
-        fx->left_len += n;
+        leave(fx, iov[i].iov_base, n);
         taken += n;
     }
     if (count)

@@ -21,7 +21,9 @@ struct fixture {
     struct trace events;
     struct trace output;  /* Frames that left, unmasked again. */
     struct wst_cause why; /* Of the error that came last. */
-    uint8_t *left;        /* Bytes that left and are not a whole frame yet. */
+    uint8_t *sealed;      /* Bytes that were offered and must be offered again as they are. */
+    size_t sealed_len;
+    uint8_t *left; /* Bytes that left and are not a whole frame yet. */
     size_t left_len, left_cap;
     uint64_t seed;
     unsigned stop_after; /* Not 0: so many callbacks later one returns false. */
@@ -49,6 +51,8 @@ void fixture_fini(struct fixture *fx);
 int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n);
 /* Lets at most |max| bytes leave. */
 void fixture_flush(struct fixture *fx, size_t max);
+/* As TLS does it: at most |seal| bytes more are sealed, and at most |max| of those leave. */
+void fixture_flush_sealed(struct fixture *fx, size_t seal, size_t max);
 /* Compares, with the case's name in the message, and clears. */
 void fixture_expect(struct fixture *fx, const char *events, const char *output);
 
