@@ -50,6 +50,10 @@ class Bench:
         self.client_cpu, self.server_cpu = str(cpus[0]), str(cpus[-1])
         make_certificates(folder)
 
+    def on(self, cpu, words):
+        """The command line on that processor."""
+        return [*self.prefix, "taskset", "-c", cpu, *words]
+
     def program(self, name):
         return os.path.join(self.programs, name)
 
@@ -63,7 +67,7 @@ class Bench:
     @contextlib.contextmanager
     def server(self):
         """The server, on a processor of its own and on ports that the kernel chose."""
-        with subprocess.Popen([*self.prefix, "taskset", "-c", self.server_cpu, *self.server_command()],
+        with subprocess.Popen(self.on(self.server_cpu, self.server_command()),
                               stdout=subprocess.PIPE, text=True) as server:
             try:
                 for _ in range(3):
@@ -87,7 +91,7 @@ class Bench:
         """What the client printed, or None when it failed."""
         cell = replace(cell, count=messages(client, cell))
         words, env = self.command(client, cell)
-        done = subprocess.run([*self.prefix, "taskset", "-c", self.client_cpu, *words], env=env, check=False,
+        done = subprocess.run(self.on(self.client_cpu, words), env=env, check=False,
                               capture_output=True, text=True, timeout=2 * LIMIT_S)
         if done.returncode != 0 or not done.stdout:
             print(f"{client}: {cell.name}: {done.stderr.strip()[:200]}", file=sys.stderr)
@@ -141,8 +145,8 @@ class Bench:
 
     def engine(self, what, size, kind, count):
         """Nanoseconds that a message takes in memory."""
-        done = subprocess.run([*self.prefix, "taskset", "-c", self.client_cpu, self.program("engine"), what,
-                               str(size), kind, str(count)], check=True, capture_output=True,
+        words = [self.program("engine"), what, str(size), kind, str(count)]
+        done = subprocess.run(self.on(self.client_cpu, words), check=True, capture_output=True,
                               text=True, timeout=LIMIT_S)
         return json.loads(done.stdout)["ns"]
 
