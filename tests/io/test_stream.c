@@ -207,6 +207,58 @@ static void test_slow_reader(void **state)
     run_both(state, write_to_slow_reader);
 }
 
+/* After a short write the writer may change its mind about everything that is not sealed. */
+static void change_what_is_not_sealed(struct both *b)
+{
+    struct server *s = server_start(read_slowly, NULL, b->ctx);
+    enum { SIZE = 12 * 1024 * 1024 };
+    uint8_t *out = calloc(1, SIZE);
+    struct pipe p = {0};
+    size_t total = 0;
+    size_t changes = 0;
+    size_t most_sealed = 0;
+    uint64_t sum = 0;
+
+    assert_non_null(out);
+    go = true;
+    swallowed = 0;
+    swallowed_sum = 0;
+    connect_to(&p, b, s);
+    while (total < SIZE) {
+        struct iovec iov = {.iov_base = out + total, .iov_len = SIZE - total};
+        struct wst_cause why;
+        size_t wrote, fixed;
+
+        p.writable = false;
+        assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
+        total += wrote;
+        if (total == SIZE)
+            break;
+        fixed = wst__stream_sealed(p.stream);
+        most_sealed = fixed > most_sealed ? fixed : most_sealed;
+        changes++;
+        memset(out + total + fixed, (int)(changes % 251), SIZE - total - fixed);
+        world_run_either(b->w, &p.writable, &p.ended);
+        assert_false(p.ended);
+    }
+    wst__stream_shutdown(p.stream);
+    world_run(b->w, &p.ended);
+    pipe_close(&p);
+    server_stop(s);
+    for (size_t i = 0; i < SIZE; i++)
+        sum = sum * 31 + out[i];
+    assert_int_equal(swallowed, SIZE);
+    assert_true(swallowed_sum == sum);
+    assert_true(changes > 0);
+    assert_true(b->tls ? most_sealed > 0 && most_sealed <= 64 * 1024 : most_sealed == 0);
+    free(out);
+}
+
+static void test_changes(void **state)
+{
+    run_both(state, change_what_is_not_sealed);
+}
+
 /* ---- Pause --------------------------------------------------------------------------------- */
 
 static void pour(struct conn *c)
@@ -808,6 +860,7 @@ int main(void)
         IN_WORLD(test_echo),
         IN_WORLD(test_gather),
         IN_WORLD(test_slow_reader),
+        IN_WORLD(test_changes),
         IN_WORLD(test_pause),
         IN_WORLD(test_pause_before_the_end),
         IN_WORLD(test_place),
