@@ -531,15 +531,12 @@ static bool flush_request(struct wst__link *link)
 }
 
 /* May end the link: the last thing that a flush does. */
-static void note_ping_left(struct wst__link *link)
+static void note_ping_left(struct wst__link *link, uint64_t now_us)
 {
-    struct wst__time t;
-
     if (!link->ping_waits || !wst__ws_ping_left(link->ws))
         return;
-    clock_read(link, &t);
     link->ping_waits = false;
-    link->ping_left_us[link->ping_seq % PINGS] = t.now_us;
+    link->ping_left_us[link->ping_seq % PINGS] = now_us;
     link->cbs->ping_left(link->arg);
 }
 
@@ -549,7 +546,10 @@ static void flush_messages(struct wst__link *link)
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
     size_t count;
+    struct wst__time t = {0};
 
+    if (link->ping_waits)
+        clock_read(link, &t); /* Before the write: on loopback the pong may be there after it. */
     while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
         size_t total = 0;
         size_t wrote;
@@ -573,7 +573,7 @@ static void flush_messages(struct wst__link *link)
         link->shut = true;
         ports->stream_shutdown(ports->world, link->stream);
     }
-    note_ping_left(link);
+    note_ping_left(link, t.now_us);
 }
 
 /* Hands out what was held back, once receiving goes on. */

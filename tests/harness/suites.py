@@ -85,7 +85,7 @@ def need(name, *commands):
     return [Case(name, SKIPPED, f"{', '.join(lacking)} not installed")] if lacking else []
 
 
-def meson_test(place, where, log, options=(), timeout=600, env=None):
+def meson_test(place, where, log, options=(), timeout=1500, env=None):
     """`meson test` in |where|; cmocka tells its cases as TAP."""
     found = os.path.join(where, "meson-logs", "testlog.json")
     if os.path.exists(found):
