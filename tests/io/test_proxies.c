@@ -531,8 +531,10 @@ static void through_real(struct world *w, const char *kind, const char *user,
     struct wst__net *net;
     pid_t pid = start_proxy(argv, port);
 
-    if (pid < 0)
+    if (pid < 0) {
+        print_message("# %s is not installed\n", argv[0]);
         skip();
+    }
     running = pid;
     (void)snprintf(url, sizeof url, "%s://%s127.0.0.1:%u", kind, user, port);
     net = world_net_with(w, &opt);
