@@ -220,7 +220,7 @@ static void change_what_is_not_sealed(struct both *b)
     uint64_t sum = 0;
 
     assert_non_null(out);
-    go = true;
+    go = false; /* Until the kernel is full for the first time. */
     swallowed = 0;
     swallowed_sum = 0;
     connect_to(&p, b, s);
@@ -237,6 +237,7 @@ static void change_what_is_not_sealed(struct both *b)
         fixed = wst__stream_sealed(p.stream);
         most_sealed = fixed > most_sealed ? fixed : most_sealed;
         changes++;
+        go = true;
         memset(out + total + fixed, (int)(changes % 251), SIZE - total - fixed);
         world_run_either(b->w, &p.writable, &p.ended);
         assert_false(p.ended);
