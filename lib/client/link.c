@@ -224,7 +224,7 @@ static bool on_pong(void *arg, const uint8_t *payload, size_t n)
         return true;
     clock_read(link, &t);
     link->cbs->pong(link->arg, t.now_us > left_us ? t.now_us - left_us : 1);
-    return !link->paused;
+    return !link->paused || link->we_close; /* What follows may be the answer to our close. */
 }
 
 static bool on_closed(void *arg, int code, const char *reason, size_t n)
@@ -671,9 +671,15 @@ void wst__link_close(struct wst__link *link, int code, const char *reason)
 
 void wst__link_pause(struct wst__link *link, bool paused)
 {
+    struct wst__time t;
+
     if (link->paused == paused)
         return;
     link->paused = paused;
+    if (!paused) { /* The liveness clock has stood: what came meanwhile has not been read yet. */
+        clock_read(link, &t);
+        link->last_rx_ms = t.now_ms;
+    }
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);
     else
