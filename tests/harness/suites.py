@@ -58,7 +58,8 @@ class Place:
         """
         where = os.path.join(self.top, name)
         if name in self.built:
-            return where, [] if self.built[name] else [Case(f"build {name}", FAILED, "it did not build")]
+            broken = Case(f"build {name}", FAILED, "it did not build")
+            return where, [] if self.built[name] else [broken]
         meson = ["meson", "setup", where, TOP, "-Dwerror=true", *options]
         if os.path.exists(os.path.join(where, "build.ninja")):
             meson.insert(2, "--reconfigure")
@@ -110,7 +111,8 @@ def pytest(place, where, log, name, options=(), timeout=900, env=None, dirs=PYTE
     dirs = [path for path in dirs if os.path.isdir(os.path.join(TOP, path))]
     if not dirs:
         return [Case(name, FAILED, "there are no end-to-end tests")]
-    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
+    command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs",
+               "--durations=10",
                "-c", "tests/pytest.ini", "--rootdir", TOP, f"--junitxml={junit}",
                # Most of their time they wait.  Tests that cannot stand beside each other carry
                # the mark xdist_group.
@@ -207,7 +209,8 @@ def under_valgrind(place, log, name, options, dirs):
         return cases
     logs = place.empty_dir("valgrind-reports")
     wrap = ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
-            "--errors-for-leak-kinds=all", "--error-exitcode=97", "--child-silent-after-fork=yes",
+            "--errors-for-leak-kinds=all", "--num-callers=30", "--error-exitcode=97",
+            "--child-silent-after-fork=yes",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
     cases += pytest(place, where, log, name, ["--timeout=300", *options], timeout=1800, dirs=dirs,
