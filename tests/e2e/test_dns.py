@@ -102,7 +102,7 @@ def test_the_first_address_is_a_black_hole(tmp_path):
         cable.client.run("ip", "route", "add", "2001:db8:1::/64", "via", "2001:db8::2")
         cable.server.run("ip", "address", "add", "2001:db8::2/64", "dev", "cable", "nodad")
         cable.server.run("ip", "route", "add", "blackhole", "2001:db8:1::/64")
-        cable.server.run("sysctl", "-q", "net.ipv6.conf.all.forwarding=1")
+        cable.server.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
         with Server(listen=f"{cable.SERVER}:0", wrapper=[*cable.server.prefix, *WRAP]) as server:
             hosts = f"2001:db8:1::5 two.example\n{cable.SERVER} two.example\n"
             with Cli("connect", "--json", "--allow-plaintext", "--base-delay", "50ms",
