@@ -12,11 +12,11 @@ from measure import Bench
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def cpu_us(result, cell):
-    return (result["user"] + result["sys"]) * 1e6 / cell.count
+def cpu_us(result):
+    return (result["user"] + result["sys"]) * 1e6 / result["count"]
 
 
-def p50_us(result, _):
+def p50_us(result):
     return result["p50_us"]
 
 
@@ -87,6 +87,8 @@ def arguments():
     parser.add_argument("--only", default="", help="only rows whose name contains this")
     parser.add_argument("--clients", help="only these columns, comma-separated; wire,wst always")
     parser.add_argument("--keep", action="store_true", help="do not write docs/performance.md")
+    parser.add_argument("--realtime", action="store_true",
+                        help="real-time priority, for a machine that others use, too (root)")
     args = parser.parse_args()
     args.wants = lambda name: args.only in name
     if args.clients is not None:
@@ -100,7 +102,7 @@ def main():
     args = arguments()
     rows = []
     with tempfile.TemporaryDirectory(prefix="wst-bench-") as folder:
-        bench = Bench(args.programs, folder)
+        bench = Bench(args.programs, folder, args.realtime)
         with bench.server():
             for part in (timed_rows, idle_rows, instruction_rows, engine_rows, wan_rows):
                 for row in part(bench, args):

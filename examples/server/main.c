@@ -7,6 +7,7 @@
  * so that the two can disagree: one libuv loop carries the connections and OpenSSL (conn.c, tls.c),
  * HTTP (http.c, api.c, admin.c), libwebsockets (ws.c), and Redis through hiredis (tickets_redis.c).
  */
+#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -97,6 +98,9 @@ static struct addrinfo *resolve(const char *text, char *host, size_t size)
         return NULL;
     if (!*host)
         (void)snprintf(host, size, "127.0.0.1");
+    /* getaddrinfo() would take 65536 for 0. */
+    if (strspn(port, "0123456789") != strlen(port) || strtoul(port, NULL, 10) > 65535)
+        return NULL;
     return getaddrinfo(host, port, &hints, &found) == 0 ? found : NULL;
 }
 
@@ -150,13 +154,14 @@ static int listen_tcp(struct main_state *m)
     int err;
 
     if (!found)
-        return fail("cannot listen on", text, "not an address of the form HOST:PORT");
+        return fail("cannot listen on", text,
+                    "not HOST:PORT with a host of this machine and a port to 65535");
     m->listener = conn_listen_tcp(&m->server.loop, found->ai_addr, &config, &err);
     freeaddrinfo(found);
     if (!m->listener)
         return fail("cannot listen on", text, uv_strerror(err));
     if (options->port_file && !write_port(options->port_file, conn_listener_port(m->listener)))
-        return fail("cannot write", options->port_file, "no port file");
+        return fail("cannot write", options->port_file, strerror(errno));
     announce(m, host);
     return 0;
 }
@@ -170,7 +175,11 @@ static int listen_admin(struct main_state *m)
     if (!path)
         return 0;
     m->admin_listener = conn_listen_path(&m->server.loop, path, &config, &err);
-    return m->admin_listener ? 0 : fail("cannot listen on", path, uv_strerror(err));
+    if (m->admin_listener)
+        return 0;
+    /* libuv says EACCES for ENOENT, too. */
+    return fail("cannot listen on", path,
+                err == UV_EACCES ? "no such directory, or not ours to write" : uv_strerror(err));
 }
 
 /* The end */

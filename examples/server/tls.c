@@ -19,6 +19,12 @@ static bool complain(const char *what, const char *file)
     unsigned long code = ERR_peek_last_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
 
+    /* OpenSSL's own words for these two are "system lib" and "PEM lib". */
+    if (ERR_SYSTEM_ERROR(ERR_peek_error()))
+        reason = strerror(ERR_GET_REASON(ERR_peek_error()));
+    else if (ERR_GET_REASON(code) == ERR_R_PEM_LIB)
+        reason = "there is none in it that can be read";
+
     (void)fprintf(stderr, "wsticket-server: %s %s: %s\n", what, file,
                   reason ? reason : strerror(errno));
     ERR_clear_error();

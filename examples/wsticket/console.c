@@ -4,6 +4,7 @@
  * can be compared and searched.
  */
 #include "options.h"
+#include "status.h"
 #include "view.h"
 
 #include <errno.h>
@@ -314,9 +315,9 @@ static void note(void *self, const char *text)
 static void ended(void *self, enum wst_state last, const struct wst_error_info *info,
                   int exit_status)
 {
-    (void)exit_status;
     struct console *c = self;
-    if (last != WST_STATE_FAILED) {
+    /* With --once, an orderly end by the server is what was asked for. */
+    if (last != WST_STATE_FAILED || exit_status == STATUS_OK) {
         erase_countdown(c);
         return;
     }

@@ -435,11 +435,14 @@ static const struct option *find_field(const char *word, size_t n)
 void options_translate(const char *text, struct bytes *to)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+    static const char last_one[] = "; the last one: ";
+    const char *inner = strstr(text, last_one);
+    const char *front = inner ? inner + sizeof(last_one) - 1 : text;
     for (const char *p = text; *p;) {
         size_t n = strspn(p, letters);
         /* "token" and "proxy" are words too, but for the front of "token: ..."; "cap_ms" is none.
          */
-        bool name = memchr(p, '_', n) || (p == text && strchr(":,[", p[n]));
+        bool name = memchr(p, '_', n) || ((p == text || p == front) && strchr(":,[", p[n]));
         const struct option *o = n && name ? find_field(p, n) : NULL;
         if (o) {
             bytes_add(to, "--", 2);

@@ -201,7 +201,8 @@ const struct option options_table[] = {
     {0, "json", NULL, OPTION_FLAG, OWN(json), .number = 1,
      .help = "events and messages as one JSON object per line on stdout"},
     {0, "timing", NULL, OPTION_FLAG, OWN(timing), .number = 1,
-     .help = "show how long each phase took"},
+     .help = "show how long each phase took; dns, tcp and tls are step 3's and run beside steps 1 "
+             "and 2"},
     {0, "log-level", "LEVEL", OPTION_CHOICE, FIELD(log_level), .choices = log_levels,
      .help = "of the library's log: error, warn (default; without what is shown anyway), info or "
              "debug"},

@@ -94,6 +94,33 @@ const char *wst_version(void)
     return WST_VERSION_STRING;
 }
 
+/* Bytes at the end of |text| that begin a character (RFC 3629, 3) and do not finish it. */
+static size_t cut_character(const char *text, size_t n)
+{
+    size_t more = 0;
+    unsigned char lead;
+    size_t wants;
+
+    while (more < 3 && more < n && ((unsigned char)text[n - 1 - more] & 0xc0) == 0x80)
+        more++;
+    if (more == n)
+        return 0;
+    lead = (unsigned char)text[n - 1 - more];
+    wants = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+    return more < wants ? more + 1 : 0;
+}
+
+void wst__clean(char *text)
+{
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i < n; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
+    }
+    text[n - cut_character(text, n)] = '\0';
+}
+
 int wst__cause(struct wst_cause *cause, int code, enum wst_step step, const char *fmt, ...)
 {
     va_list ap;
@@ -107,5 +134,6 @@ int wst__cause(struct wst_cause *cause, int code, enum wst_step step, const char
     va_start(ap, fmt);
     (void)vsnprintf(cause->text, sizeof cause->text, fmt, ap);
     va_end(ap);
+    wst__clean(cause->text);
     return code;
 }

@@ -18,4 +18,10 @@
 int wst__cause(struct wst_cause *cause, int code, enum wst_step step, const char *fmt, ...)
     WST__PRINTF(4, 5);
 
+/*
+ * Makes one clean line of |text|, in which a server's words may stand: control characters become
+ * '?', and a character that was cut in its middle at the end goes.
+ */
+void wst__clean(char *text);
+
 #endif

@@ -14,5 +14,6 @@ void wst__log(const struct wst__log *log, enum wst_log_level level, const char *
     va_start(ap, fmt);
     (void)vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    wst__clean(line);
     log->cb(level, line, log->arg);
 }

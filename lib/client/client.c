@@ -136,6 +136,17 @@ int wst__client_new_on(struct wst_client **client, const struct wst__ports *port
     return 0;
 }
 
+/* Before a loop is made for it: that would have to be closed again. */
+static int check_config(const struct wst_config *config, struct wst_cause *why)
+{
+    struct wst__config copy;
+    int rc = wst__config_copy(&copy, config, why);
+
+    if (rc == 0)
+        wst__config_fini(&copy);
+    return rc;
+}
+
 int wst_client_new(struct wst_client **client, const struct wst_config *config,
                    struct wst_cause *why)
 {
@@ -152,6 +163,11 @@ int wst_client_new(struct wst_client **client, const struct wst_config *config,
                           "loop: is needed (or uv_loop, to make one)");
     loop = config->loop;
     owns = !loop;
+    if (owns) {
+        rc = check_config(config, why);
+        if (rc != 0)
+            return rc;
+    }
     rc = owns ? wst_loop_new(&loop, config->uv_loop) : 0;
     if (rc != 0)
         return wst__cause(why, rc, WST_STEP_NONE, "the loop could not be made: %s",

@@ -25,6 +25,8 @@
 #define COOKIES_MAX ((size_t)16 * 1024)
 /* Passes of one turn: what a flush brings is carried out, and what that brings is flushed. */
 #define MAX_PASSES 4
+/* Events of one pass: callbacks that start and stop for ever must not hold up the loop. */
+#define MAX_EVENTS 64
 
 static const struct wst_config *config_of(const struct wst_client *cl)
 {
@@ -137,6 +139,11 @@ static bool next_flip(struct wst_client *cl, struct wst__event *ev)
     cl->flips--;
     ev->type = is_wanted(&cl->core) ? WST__EV_STOP : WST__EV_START;
     return true;
+}
+
+static bool has_waiting(const struct wst_client *cl)
+{
+    return cl->queue_count > 0 || cl->flips > 0 || cl->wake;
 }
 
 /* The next event, in order of rank. */
@@ -567,8 +574,8 @@ static void tell_ended(struct wst_client *cl, const struct wst__action *a)
     if (cl->core.attempts_used_up && a->to == WST_STATE_FAILED) {
         info.other = info.cause;
         wst__cause(&info.cause, WST_ERR_ATTEMPTS_USED_UP, info.other.step,
-                   "%u attempts were made without a stable connection; the last one: %.160s",
-                   c->max_attempts, info.other.text);
+                   "%u attempt%s made without a stable connection; the last one: %.160s",
+                   c->max_attempts, c->max_attempts == 1 ? " was" : "s were", info.other.text);
         info.cause.cls = info.other.cls;
     }
     wst__report_keep(cl, &info);
@@ -731,13 +738,16 @@ static void arm(struct wst_client *cl)
 void wst__driver_pump(struct wst_client *cl)
 {
     struct wst__event ev;
+    int left = MAX_EVENTS;
 
     if (cl->pumping || cl->released)
         return;
     cl->pumping = true;
-    while (!cl->closing && next_event(cl, &ev))
+    while (!cl->closing && left-- > 0 && next_event(cl, &ev))
         step(cl, &ev);
     cl->pumping = false;
+    if (has_waiting(cl))
+        wst__driver_ask(cl);
     arm(cl);
 }
 
@@ -761,7 +771,7 @@ void wst__driver_on_turn(void *arg)
         wst__driver_pump(cl);
         if (cl->link)
             wst__link_flush(cl->link);
-        if (cl->queue_count == 0 && cl->flips == 0 && !cl->wake)
+        if (!has_waiting(cl))
             break;
     }
     if (cl->closing)

@@ -224,7 +224,7 @@ static bool on_pong(void *arg, const uint8_t *payload, size_t n)
         return true;
     clock_read(link, &t);
     link->cbs->pong(link->arg, t.now_us > left_us ? t.now_us - left_us : 1);
-    return !link->paused;
+    return !link->paused || link->we_close; /* What follows may be the answer to our close. */
 }
 
 static bool on_closed(void *arg, int code, const char *reason, size_t n)
@@ -531,15 +531,12 @@ static bool flush_request(struct wst__link *link)
 }
 
 /* May end the link: the last thing that a flush does. */
-static void note_ping_left(struct wst__link *link)
+static void note_ping_left(struct wst__link *link, uint64_t now_us)
 {
-    struct wst__time t;
-
     if (!link->ping_waits || !wst__ws_ping_left(link->ws))
         return;
-    clock_read(link, &t);
     link->ping_waits = false;
-    link->ping_left_us[link->ping_seq % PINGS] = t.now_us;
+    link->ping_left_us[link->ping_seq % PINGS] = now_us;
     link->cbs->ping_left(link->arg);
 }
 
@@ -549,7 +546,10 @@ static void flush_messages(struct wst__link *link)
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
     size_t count;
+    struct wst__time t = {0};
 
+    if (link->ping_waits)
+        clock_read(link, &t); /* Before the write: on loopback the pong may be there after it. */
     while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
         size_t total = 0;
         size_t wrote;
@@ -573,7 +573,7 @@ static void flush_messages(struct wst__link *link)
         link->shut = true;
         ports->stream_shutdown(ports->world, link->stream);
     }
-    note_ping_left(link);
+    note_ping_left(link, t.now_us);
 }
 
 /* Hands out what was held back, once receiving goes on. */
@@ -671,9 +671,15 @@ void wst__link_close(struct wst__link *link, int code, const char *reason)
 
 void wst__link_pause(struct wst__link *link, bool paused)
 {
+    struct wst__time t;
+
     if (link->paused == paused)
         return;
     link->paused = paused;
+    if (!paused) { /* The liveness clock has stood: what came meanwhile has not been read yet. */
+        clock_read(link, &t);
+        link->last_rx_ms = t.now_ms;
+    }
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);
     else

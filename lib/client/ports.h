@@ -41,7 +41,7 @@ struct wst__ports {
     void (*turn_drop)(void *world, struct wst__turn *turn);
 
     /* Calls from other threads.  |fn| runs once on the loop; what is pending at close is run before
-     * |closed|.  mailbox_post may be called from any thread; NOMEM. */
+     * |closed|.  mailbox_post may be called from any thread; NOMEM, CLOSING. */
     int (*mailbox_new)(void *world, struct wst__mailbox **out);
     int (*mailbox_post)(struct wst__mailbox *box, void (*fn)(void *a, void *b), void *a, void *b);
     void (*mailbox_close)(void *world, struct wst__mailbox *box, void (*closed)(void *arg),

@@ -149,6 +149,8 @@ static void other(struct wst_cause *why, CURLcode result, const struct wst__tran
 static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
                     const struct wst__transfer_about *about)
 {
+    const char *interface;
+
     switch (result) {
     case CURLE_COULDNT_RESOLVE_HOST:
         (void)wst__cause(why, WST_ERR_RESOLVE, about->step, "the name %s could not be resolved",
@@ -162,9 +164,11 @@ static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
         not_connected(why, easy, about);
         break;
     case CURLE_INTERFACE_FAILED:
+        /* Without the "if!" or "host!" in front, which are libcurl's. */
+        interface = about->interface ? strchr(about->interface, '!') : NULL;
         (void)wst__cause(why, WST_ERR_CONNECT, about->step,
-                         "interface: %s cannot be used to reach %s",
-                         about->interface ? about->interface : "", about->host);
+                         "interface: %s cannot be used to reach %s", interface ? interface + 1 : "",
+                         about->host);
         break;
     case CURLE_PROXY:
         socks_refused(why, easy, about);

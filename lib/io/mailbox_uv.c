@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "wsticket/wsticket.h"
 
+#include <stdbool.h>
+
 struct letter {
     void (*fn)(void *a, void *b);
     void *a, *b;
@@ -17,6 +19,7 @@ struct wst__mailbox {
     uv_async_t async;
     uv_mutex_t lock;
     struct letter *first, **last;
+    bool closing; /* Under the lock, too. */
     void (*closed)(void *arg);
     void *arg;
 };
@@ -70,16 +73,22 @@ int wst__mailbox_new(struct wst__mailbox **out, uv_loop_t *loop)
 int wst__mailbox_post(struct wst__mailbox *box, void (*fn)(void *a, void *b), void *a, void *b)
 {
     struct letter *l = wst__malloc(sizeof *l);
+    bool closing;
 
     if (!l)
         return WST_ERR_NOMEM;
     *l = (struct letter){fn, a, b, NULL};
     uv_mutex_lock(&box->lock);
-    *box->last = l;
-    box->last = &l->next;
+    closing = box->closing;
+    if (!closing) {
+        *box->last = l;
+        box->last = &l->next;
+        (void)uv_async_send(&box->async); /* Fails only on a handle of another type. */
+    }
     uv_mutex_unlock(&box->lock);
-    (void)uv_async_send(&box->async); /* Fails only on a handle of another type. */
-    return 0;
+    if (closing)
+        wst__free(l);
+    return closing ? WST_ERR_CLOSING : 0;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -88,13 +97,7 @@ static void on_closed(uv_handle_t *handle)
     void (*closed)(void *arg) = box->closed;
     void *arg = box->arg;
 
-    deliver(box);
-    while (box->first) { /* Posted by what just ran, to a client that is gone. */
-        struct letter *l = box->first;
-
-        box->first = l->next;
-        wst__free(l);
-    }
+    deliver(box); /* What these post is refused. */
     uv_mutex_destroy(&box->lock);
     wst__free(box);
     if (closed)
@@ -105,5 +108,8 @@ void wst__mailbox_close(struct wst__mailbox *box, void (*closed)(void *arg), voi
 {
     box->closed = closed;
     box->arg = arg;
+    uv_mutex_lock(&box->lock);
+    box->closing = true;
+    uv_mutex_unlock(&box->lock);
     uv_close((uv_handle_t *)&box->async, on_closed);
 }

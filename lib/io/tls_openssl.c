@@ -168,17 +168,39 @@ static int no_memory(struct wst_cause *why)
     return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
 }
 
+/* Did OpenSSL fail for want of memory, whatever it made of it?  Then it may have had none to note
+ * that either.  Clears its errors. */
+static bool lacked_memory(void)
+{
+    unsigned long error = ERR_get_error();
+    bool lacked = error == 0;
+
+    for (; error != 0; error = ERR_get_error())
+        lacked = lacked || ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+    return lacked;
+}
+
 static int refuse(struct wst_cause *why, const char *field, const char *what, const char *text)
 {
     return wst__cause(why, WST_ERR_TLS_CONFIG, WST_STEP_NONE, "%s: %.150s: %s", field, what, text);
 }
 
+/* The same after a call of OpenSSL: a want of memory heals, and is no fault of the file. */
+static int refuse_ssl(struct wst_cause *why, const char *field, const char *what, const char *text)
+{
+    return lacked_memory() ? no_memory(why) : refuse(why, field, what, text);
+}
+
 static int refuse_errno(struct wst_cause *why, const char *field, const char *what, int sys_errno)
 {
     char text[WST__ERRNO_TEXT];
-    int rc = wst__cause(why, WST_ERR_TLS_CONFIG, WST_STEP_NONE, "%s: cannot read %.150s: %s", field,
-                        what, wst__errno_text(sys_errno, text));
+    bool heals = sys_errno == EMFILE || sys_errno == ENFILE;
+    int rc;
 
+    if (sys_errno == ENOMEM)
+        return no_memory(why);
+    rc = wst__cause(why, heals ? WST_ERR_IO : WST_ERR_TLS_CONFIG, WST_STEP_NONE,
+                    "%s: cannot read %.150s: %s", field, what, wst__errno_text(sys_errno, text));
     why->sys_errno = sys_errno;
     return rc;
 }
@@ -233,6 +255,31 @@ static void close_pem(BIO *bio, struct wst__buf *bytes)
     wst__buf_fini(bytes);
 }
 
+/*
+ * OpenSSL passes in silence over a public key that it could not decode for want of memory, and
+ * then trusts nothing that it has signed.  If it can be decoded now, that is what happened.
+ */
+static bool lost_its_key(X509 *cert)
+{
+    uint8_t *spki = NULL;
+    const uint8_t *at;
+    EVP_PKEY *key = NULL;
+    bool lost;
+    int n;
+
+    if (X509_get0_pubkey(cert))
+        return false;
+    ERR_clear_error();
+    n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    at = spki;
+    if (n > 0)
+        key = d2i_PUBKEY(NULL, &at, n);
+    lost = lacked_memory() || key;
+    EVP_PKEY_free(key);
+    OPENSSL_free(spki);
+    return lost; /* Else it is an algorithm that OpenSSL does not know. */
+}
+
 /* Adds every certificate of |bio|.  Returns their number; -1: one is damaged or no memory. */
 static int add_certs(X509_STORE *store, BIO *bio)
 {
@@ -242,7 +289,7 @@ static int add_certs(X509_STORE *store, BIO *bio)
 
     ERR_clear_error();
     while (!bad && (cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
-        bad = X509_STORE_add_cert(store, cert) != 1;
+        bad = lost_its_key(cert) || X509_STORE_add_cert(store, cert) != 1;
         X509_free(cert);
         count++;
     }
@@ -260,7 +307,9 @@ static int add_bio(X509_STORE *store, BIO *bio, const char *field, const char *w
 
     if (count > 0)
         return 0;
-    return refuse(why, field, what, count == 0 ? "there is no PEM certificate in it" : reason());
+    if (count == 0)
+        return refuse(why, field, what, "there is no PEM certificate in it");
+    return refuse_ssl(why, field, what, reason());
 }
 
 static int add_file(X509_STORE *store, const char *path, const char *field, struct wst_cause *why)
@@ -386,8 +435,8 @@ static int load_cert(struct loaded *l, const char *path, struct wst_cause *why)
     ERR_clear_error();
     l->cert = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
     l->chain = sk_X509_new_null();
-    if (!l->cert)
-        rc = refuse(why, "client_cert", path, "there is no PEM certificate in it");
+    if (!l->cert || lost_its_key(l->cert))
+        rc = refuse_ssl(why, "client_cert", path, "there is no PEM certificate in it");
     else if (!l->chain)
         rc = no_memory(why);
     while (rc == 0 && (more = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
@@ -418,9 +467,9 @@ static int load_key(struct loaded *l, const char *path, struct wst_cause *why)
         if (what == PEM_R_BAD_PASSWORD_READ || what == PEM_R_PROBLEMS_GETTING_PASSWORD)
             rc = refuse(why, "client_key", path, "it is encrypted; give one without a passphrase");
         else
-            rc = refuse(why, "client_key", path, "there is no PEM private key in it");
+            rc = refuse_ssl(why, "client_key", path, "there is no PEM private key in it");
     } else if (X509_check_private_key(l->cert, l->key) != 1) {
-        rc = refuse(why, "client_key", path, "it does not belong to client_cert");
+        rc = refuse_ssl(why, "client_key", path, "it does not belong to client_cert");
     }
     ERR_clear_error();
     close_pem(bio, &bytes);
@@ -483,8 +532,8 @@ static int load(const struct wst__trust *trust, struct loaded *l, struct wst_cau
     if (rc == 0)
         rc = load_identity(trust, l, why);
     if (rc == 0 && !make_ctx(&trust->files, l))
-        rc = refuse(why, trust->files.client_cert ? "client_cert" : "TLS",
-                    trust->files.client_cert ? trust->files.client_cert : "OpenSSL", reason());
+        rc = refuse_ssl(why, trust->files.client_cert ? "client_cert" : "TLS",
+                        trust->files.client_cert ? trust->files.client_cert : "OpenSSL", reason());
     return rc;
 }
 

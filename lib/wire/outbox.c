@@ -69,7 +69,8 @@ static void move(struct wst__outbox *o, const struct wst__block *to)
 
 static inline int take_block(struct wst__outbox *o, struct wst__ws_pool *pool, size_t need)
 {
-    int rc = wst__pool_take(pool, &o->block, need, need);
+    /* As large as the last one, if it lies ready: else a burst would grow it step by step. */
+    int rc = wst__pool_take(pool, &o->block, need, need > pool->burst ? need : pool->burst);
 
     o->low = o->high = o->block.cap;
     return rc;
@@ -101,6 +102,7 @@ static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t 
 /* Everything in the block has left. */
 static void give_back(struct wst__outbox *o, struct wst__ws_pool *pool)
 {
+    pool->burst = o->block.cap;
     wst__pool_give(pool, &o->block);
     o->head = o->tail = 0;
     o->low = o->high = 0;

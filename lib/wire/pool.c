@@ -55,6 +55,11 @@ int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least
         *b = remove_block(pool, i);
         return 0;
     }
+    if (pool->small.cap >= least) {
+        *b = pool->small;
+        pool->small = (struct wst__block){NULL, 0};
+        return 0;
+    }
     if (least < WST__POOL_BLOCK_MIN)
         least = WST__POOL_BLOCK_MIN;
     if (least > SIZE_MAX - WST__POOL_ALIGN)

@@ -34,6 +34,7 @@ struct wst__ws_pool {
     struct wst__block blocks[WST__POOL_BLOCKS];
     size_t blocks_count;
     size_t blocks_bytes;
+    size_t burst; /* The block that a send queue gave back last had so many bytes. */
     size_t keys_left;
     uint8_t keys[WST__POOL_KEY_BYTES];
 };

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -155,6 +156,38 @@ static void test_cause_cuts_and_may_be_missing(void **state)
     assert_int_equal(wst__cause(NULL, WST_ERR_IO, WST_STEP_NONE, "unheard"), WST_ERR_IO);
 }
 
+/* A server's words may stand in it: no line end, no escape sequence, no half of a character. */
+static void test_a_text_is_one_clean_line(void **state)
+{
+    static const char *const ends[][2] = {{"", ""},
+                                          {"a", "a"},
+                                          {"\xc3", ""},
+                                          {"a\xc3", "a"},
+                                          {"\xc3\xa9", "\xc3\xa9"},
+                                          {"\xe2\x82", ""},
+                                          {"a\xe2", "a"},
+                                          {"\xe2\x82\xac", "\xe2\x82\xac"},
+                                          {"x\xf0\x9f\x98", "x"},
+                                          {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+                                          {"\x80\x80", "\x80\x80"}};
+    struct wst_cause cause;
+    char text[300];
+
+    (void)state;
+    (void)wst__cause(&cause, WST_ERR_WS_CLOSED, WST_STEP_CONNECT, "closed: %s",
+                     "one\r\ntwo\x1b[31m\x7f\tthree");
+    assert_string_equal(cause.text, "closed: one??two?[31m??three");
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        (void)snprintf(text, sizeof text, "%s", ends[i][0]);
+        wst__clean(text);
+        assert_string_equal(text, ends[i][1]);
+    }
+    memset(text, 'y', sizeof text); /* The euro sign stands where the text is cut. */
+    (void)snprintf(text + 254, sizeof text - 254, "\xe2\x82\xac");
+    (void)wst__cause(&cause, WST_ERR_IO, WST_STEP_NONE, "%s", text);
+    assert_int_equal(strlen(cause.text), 254);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_version_is_the_headers),
         cmocka_unit_test(test_cause_is_filled_in),
         cmocka_unit_test(test_cause_cuts_and_may_be_missing),
+        cmocka_unit_test(test_a_text_is_one_clean_line),
     };
 
     return cmocka_run_group_tests_name("err", tests, NULL, NULL);

@@ -24,8 +24,8 @@ PRIVATE = ["curl", "ssl", "crypto", "cjson", "wslay", "libz"]
 
 
 def libdir():
-    found = glob.glob(PREFIX + "/lib/**/libwsticket.pc", recursive=True)
-    assert len(found) == 1, found
+    found = glob.glob(PREFIX + "/lib*/**/libwsticket.pc", recursive=True)
+    assert len(found) == 1, f"libwsticket.pc: {found}"
     return os.path.dirname(os.path.dirname(found[0]))
 
 

@@ -144,6 +144,7 @@ def test_once_ends_with_the_connection(code, status):
         assert server.opened == 1
         assert not any("Reconnecting" in line for line in cli.err)
         assert f"[WS] Disconnected {{ code: {code}, reason: 'bye', wasClean: true }}" in cli.err
+        assert any("Giving up" in line for line in cli.err) == (status != 0)
 
 
 def test_once_after_a_stable_link():
@@ -179,6 +180,14 @@ def test_once_failed(nobody):
     assert done.returncode == 3
     assert "[WS] Failed to connect (network error)" in done.stderr
     assert "Reconnecting" not in done.stderr
+    assert "[WS] Giving up: 1 attempt was made" in done.stderr
+
+
+def test_interface_is_named_as_given(nobody):
+    done = run(*PLAIN, "--once", "--interface", "nope", nobody)
+    assert done.returncode == 3
+    assert done.stderr.count("--interface: nope cannot be used") == 2
+    assert "if!" not in done.stderr
 
 
 @pytest.mark.quick

@@ -26,11 +26,13 @@ def shell(script, timeout=20):
 def tap_counts():
     """TAP: passed, failed with its comment, skipped with its reason"""
     cases, planned = report.from_tap(
-        "1..4\nok 1 - a\nnot ok 2 - b\n# 1 != 2\n# at line 3\nok 3 # SKIP no root\nnoise\nok 4 - d\n")
+        "1..4\nok 1 - a\nnot ok 2 - b\n# 1 != 2\n# at line 3\nok 3 - c # SKIP no root\nnoise\nok 4 - d\n")
     assert planned == 4
     assert outcomes(cases) == [("passed", ""), ("failed", "1 != 2\nat line 3"),
                                ("skipped", "no root"), ("passed", "")], cases
     assert report.line(cases) == "2 passed, 1 failed, 1 skipped"
+    cmocka, _ = report.from_tap("1..1\n# no danted\nok 1 # SKIP test_danted\n")
+    assert cmocka == [report.Case("test_danted", "skipped", "no danted")], cmocka
 
 
 def crash_counts():

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CLONE = "libwsticket-under-test"
 
 # $1 is the root; the rest is the command.  The mounts vanish with the namespace.
 ENTER = """
@@ -74,11 +75,11 @@ def run(release, words, proxies):
         return 0
     env = {**os.environ, **proxies}
     root = make_root(release, env)
-    clone = os.path.join(root, "src")
+    clone = os.path.join(root, CLONE)
     shutil.rmtree(clone, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", TOP, clone], check=True)
     inside = [f"{key}={value}" for key, value in proxies.items()]
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, "sh",
                root, "/usr/bin/env", "-i", "HOME=/root", "TERM=dumb", *inside,
-               "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "/src/tests/run", *words]
+               "PATH=/usr/sbin:/usr/bin:/sbin:/bin", f"/{CLONE}/tests/run", *words]
     return subprocess.run(command, env=env, check=False).returncode

@@ -27,7 +27,9 @@ def from_tap(text):
             continue
         bad, name, skip, why = found.groups()
         if skip:
-            cases.append(Case(name or why, SKIPPED, why))
+            # cmocka has the name in the place of the reason: the reason is the comment before it.
+            before = lines[at - 1].lstrip("# ") if at and lines[at - 1].startswith("#") else ""
+            cases.append(Case(name or why, SKIPPED, why if name else before or "no reason given"))
         elif bad:
             cases.append(Case(name, FAILED, comment_after(lines, at)))
         else:

@@ -85,7 +85,7 @@ def need(name, *commands):
     return [Case(name, SKIPPED, f"{', '.join(lacking)} not installed")] if lacking else []
 
 
-def meson_test(place, where, log, options=(), timeout=600, env=None):
+def meson_test(place, where, log, options=(), timeout=1500, env=None):
     """`meson test` in |where|; cmocka tells its cases as TAP."""
     found = os.path.join(where, "meson-logs", "testlog.json")
     if os.path.exists(found):
@@ -101,13 +101,13 @@ def meson_test(place, where, log, options=(), timeout=600, env=None):
     return cases
 
 
-def pytest(place, where, log, name, options=(), timeout=900, env=None):
+def pytest(place, where, log, name, options=(), timeout=900, env=None, dirs=PYTEST_DIRS):
     """The end-to-end tests against the programs of the build in |where|."""
     lacking = need(name, "redis-server", "nginx", "openssl", "ip")
     junit = os.path.join(place.top, "logs", name + ".xml")
     if os.path.exists(junit):
         os.remove(junit)
-    dirs = [path for path in PYTEST_DIRS if os.path.isdir(os.path.join(TOP, path))]
+    dirs = [path for path in dirs if os.path.isdir(os.path.join(TOP, path))]
     if not dirs:
         return [Case(name, FAILED, "there are no end-to-end tests")]
     command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--durations=10",
@@ -199,8 +199,8 @@ def asan_e2e(place, log):
     return cases + reports(logs + "/*", "sanitizer")
 
 
-def valgrind_e2e(place, log):
-    if lacking := need("valgrind-e2e", "valgrind"):
+def under_valgrind(place, log, name, options, dirs):
+    if lacking := need(name, "valgrind"):
         return lacking
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
@@ -210,9 +210,18 @@ def valgrind_e2e(place, log):
             "--errors-for-leak-kinds=all", "--error-exitcode=97", "--child-silent-after-fork=yes",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
-    cases += pytest(place, where, log, "valgrind-e2e", ["--timeout=300"], timeout=1800,
+    cases += pytest(place, where, log, name, ["--timeout=300", *options], timeout=1800, dirs=dirs,
                     env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")
+
+
+def valgrind_core(place, log):
+    """The core of it; all of it is tests/run --valgrind."""
+    return under_valgrind(place, log, "valgrind-core", ["-m", "quick"], ["tests/e2e"])
+
+
+def valgrind_e2e(place, log):
+    return under_valgrind(place, log, "valgrind-e2e", [], PYTEST_DIRS)
 
 
 def setup(place, log):
@@ -274,7 +283,9 @@ def coverage_table(summary):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "asan": asan, "asan-e2e": asan_e2e, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
+    "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
+    "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e"]
-WHOLE = [name for name in ALL if name != "coverage"]
+# Valgrind's suites are modes of their own: they need more time than a submission has.
+WHOLE = [name for name in ALL if name not in ("valgrind-core", "valgrind-e2e", "coverage")]

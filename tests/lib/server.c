@@ -165,6 +165,7 @@ static void begin(struct server *s, int fd)
     int one = 1;
 
     must(c != NULL, "calloc");
+    /* An answer behind TLS's session tickets would wait for their acknowledgement. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     (void)pthread_mutex_lock(&s->lock);
     if (s->stopping || s->count == CONNS_MAX) {

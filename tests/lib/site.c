@@ -65,18 +65,21 @@ bool site_serve(struct conn *c)
     return false;
 }
 
+/* In one write: two would wait for each other's acknowledgement. */
 bool site_send(struct conn *c, uint8_t first, const void *payload, size_t n)
 {
-    uint8_t head[4] = {first, (uint8_t)n};
+    uint8_t frame[4 + 65535] = {first, (uint8_t)n};
     size_t size = 2;
 
     if (n >= 126) {
-        head[1] = 126;
-        head[2] = (uint8_t)(n >> 8);
-        head[3] = (uint8_t)n;
+        frame[1] = 126;
+        frame[2] = (uint8_t)(n >> 8);
+        frame[3] = (uint8_t)n;
         size = 4;
     }
-    return conn_write(c, head, size) && (n == 0 || conn_write(c, payload, n));
+    if (n)
+        memcpy(frame + size, payload, n);
+    return conn_write(c, frame, size + n);
 }
 
 static bool read_length(struct conn *c, uint8_t second, size_t *n)

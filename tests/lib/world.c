@@ -159,8 +159,8 @@ const char *temp_dir(void)
 
 const char *temp_path(const char *name)
 {
-    static char paths[16][256];
-    static unsigned next;
+    static _Thread_local char paths[16][256];
+    static _Thread_local unsigned next;
     char *path = paths[next++ % 16];
 
     (void)snprintf(path, sizeof paths[0], "%s/%s", temp_dir(), name);

@@ -198,6 +198,94 @@ static void test_ping_while_blocked(void **state)
     ping_while_blocked(true);
 }
 
+/* ---- A guest in somebody's loop ------------------------------------------------------------ */
+
+static unsigned ends;
+
+static void stop_it(struct wst_client *client, uint64_t attempt, void *arg)
+{
+    (void)attempt;
+    (void)arg;
+    assert_int_equal(wst_client_stop(client), 0);
+}
+
+static void start_again(struct wst_client *client, enum wst_state state,
+                        const struct wst_error_info *info, void *arg)
+{
+    struct live *l = arg;
+
+    (void)info;
+    assert_int_equal(state, WST_STATE_IDLE);
+    if (++ends < 100000 && !l->gone)
+        (void)wst_client_start(client);
+}
+
+/* Callbacks that start and stop for ever do not keep the loop from its other work. */
+static void test_flips_without_end(void **state)
+{
+    struct server *s = server_start(read_late, NULL, NULL);
+    struct live l;
+    unsigned before;
+
+    (void)state;
+    ends = 0;
+    prepare(&l, s, false);
+    l.config.token_step = l.config.ticket_step = WST_STEP_MODE_OMIT;
+    l.config.parallel_dial = 0;
+    l.config.on_attempt = stop_it;
+    l.config.on_ended = start_again;
+    begin(&l);
+    for (int i = 0; i < 3; i++) {
+        before = ends;
+        (void)uv_run(&l.uv, UV_RUN_NOWAIT);
+        assert_true(ends > before && ends - before < 5000);
+    }
+    end(&l);
+    server_stop(s);
+}
+
+/* What is not made leaves nothing: the uv loop may end at once. */
+static void test_wrong_configuration_leaves_nothing(void **state)
+{
+    struct wst_config c;
+    struct wst_cause why;
+    uv_loop_t uv;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&uv), 0);
+    wst_config_init(&c);
+    c.uv_loop = &uv;
+    c.url = "nonsense";
+    assert_int_equal(wst_client_new(&(struct wst_client *){NULL}, &c, &why), WST_ERR_CONFIG);
+    assert_int_equal(uv_loop_close(&uv), 0);
+}
+
+static int posted, refused;
+
+static void post_again(struct wst_client *client, void *arg)
+{
+    posted++;
+    if (wst_client_post(client, post_again, arg) == WST_ERR_CLOSING)
+        refused++;
+}
+
+/* What was posted before the end is run before it, and cannot go on for ever. */
+static void test_post_inside_the_last_post(void **state)
+{
+    struct server *s = server_start(read_late, NULL, NULL);
+    struct live l;
+
+    (void)state;
+    posted = refused = 0;
+    prepare(&l, s, false);
+    begin(&l);
+    assert_int_equal(wst_client_post(l.client, post_again, &l), 0);
+    end(&l);
+    server_stop(s);
+    assert_true(posted > 0);
+    assert_int_equal(refused, 1);
+}
+
 /* ---- All of them --------------------------------------------------------------------------- */
 
 static int setup(void **state)
@@ -224,6 +312,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ping_while_blocked),
+        cmocka_unit_test(test_flips_without_end),
+        cmocka_unit_test(test_wrong_configuration_leaves_nothing),
+        cmocka_unit_test(test_post_inside_the_last_post),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

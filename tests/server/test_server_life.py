@@ -50,6 +50,7 @@ def test_port_in_use():
 @pytest.mark.parametrize("args, what", [
     (["--nonsense"], "unrecognized option"), (["extra"], "unexpected argument"),
     (["--listen", "nonsense"], "HOST:PORT"), (["--listen", "127.0.0.1:"], "HOST:PORT"),
+    (["--listen", "127.0.0.1:65536"], "a port to 65535"),
     (["--ticket-ttl", "0"], "--ticket-ttl wants a number"), (["--jwt-ttl", "1x"], "--jwt-ttl"),
     (["--max-message", "-1"], "--max-message"), (["--reject", "maybe"], "--reject wants close"),
     (["--ticket-in", "body"], "--ticket-in wants query"), (["--cert", "x"], "--cert"),
@@ -57,8 +58,11 @@ def test_port_in_use():
     (["--prefix", "app"], "--prefix"), (["--prefix", "/app/"], "--prefix"),
     (["--subprotocol", "a b"], "--subprotocol"), (["--jwt-secret", ""], "--jwt-secret"),
     (["--alpn", "h2"], "--alpn"), (["--redis-timeout", "0"], "--redis-timeout"),
-    (["--fault", "{"], "--fault"), (["--port-file", "/nonexistent/p", "--listen", ":0"], "cannot write"),
-    (["--admin-socket", "/nonexistent/s"], "cannot listen")])
+    (["--fault", "{"], "--fault"), (["--port-file", "/nonexistent/p", "--listen", ":0"],
+     "cannot write /nonexistent/p: No such file"),
+    (["--cert", "/nonexistent/c", "--key", "/nonexistent/k"], "/nonexistent/c: No such file"),
+    (["--cert", "/dev/null", "--key", "/dev/null"], "there is none in it"),
+    (["--admin-socket", "/nonexistent/s"], "no such directory")])
 def test_usage_errors(args, what):
     done = call(*args)
     assert done.returncode == 1 and what in done.stderr, done.stderr

@@ -184,6 +184,48 @@ static void a_whole_url_of_the_application(void **state)
     tale_end(t);
 }
 
+/* ---- Pause --------------------------------------------------------------------------------- */
+
+/* A pong in front of the peer's close frame must not keep that from being seen. */
+static void stop_while_paused_with_a_ping_under_way(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    tale_open(t);
+    (void)sim_pause(&t->app);
+    (void)sim_ping(&t->app);
+    (void)sim_stop(&t->app);
+    tale_run(t, 100);
+    assert_int_equal(t->app.state, WST_STATE_IDLE);
+    assert_non_null(strstr(t->w.trace, "closed: 1000 \"\" clean"));
+    tale_end(t);
+}
+
+static void resume_at(struct sim_world *w, void *obj, uint64_t n)
+{
+    (void)w;
+    (void)n;
+    (void)sim_resume(obj);
+}
+
+/* The liveness clock stood during the pause: what came meanwhile could not be seen. */
+static void resume_at_the_last_moment(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.config.ping_interval_ms = 1000;
+    t->app.config.ping_timeout_ms = 500;
+    tale_open(t);
+    (void)sim_pause(&t->app);
+    /* Asked for before the client's own timer is armed for that moment: it comes first. */
+    sim_after(&t->w, 1460, resume_at, &t->app, 0);
+    tale_run(t, 2000);
+    assert_int_equal(t->app.counts[SIM_CB_CLOSED], 0);
+    tale_end(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +235,8 @@ int main(void)
         cmocka_unit_test(a_stored_token_with_a_line_end),
         cmocka_unit_test(stored_numbers_out_of_range),
         cmocka_unit_test(a_whole_url_of_the_application),
+        cmocka_unit_test(stop_while_paused_with_a_ping_under_way),
+        cmocka_unit_test(resume_at_the_last_moment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
