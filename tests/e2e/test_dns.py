@@ -36,10 +36,16 @@ def stalled(tmp_path):
         yield resolving(cable.client.prefix, tmp_path, cable.SERVER)
 
 
+# The process ends while libcurl's thread still waits for the answer: what that thread owns is then
+# reachable, and nobody's to free.
+resolver_runs_on = pytest.mark.unwrapped
+
+
+@resolver_runs_on
 @pytest.mark.parametrize("hold_ms", [300, 2500])
 def test_the_loop_turns_on(stalled, hold_ms):
     start = time.monotonic()
-    done = subprocess.run([*stalled, *WRAP, TURNS, "http://stalled.example", str(hold_ms)],
+    done = subprocess.run([*stalled, TURNS, "http://stalled.example", str(hold_ms)],
                           capture_output=True, text=True, timeout=PATIENCE, env=environment())
     assert (done.returncode, done.stderr) == (0, "")
     ticks, gap_ms, close_ms, state = done.stdout.split()
@@ -47,10 +53,10 @@ def test_the_loop_turns_on(stalled, hold_ms):
     assert state == "token" and int(ticks) >= hold_ms / 10 / 4
     assert int(gap_ms) < 1000 and int(close_ms) < 1000
     # What remains of the lookup does not hold up the end of the process either.
-    if not WRAP:
-        assert time.monotonic() - start < hold_ms / 1000 + 3
+    assert time.monotonic() - start < hold_ms / 1000 + 3
 
 
+@resolver_runs_on
 def test_the_lookup_takes_too_long(stalled):
     """The deadline of the step ends it, with words that name the host's lookup or the time."""
     with Cli("connect", "--json", "--allow-plaintext", "--step-timeout", soon(300), "--base-delay",
@@ -61,6 +67,7 @@ def test_the_lookup_takes_too_long(stalled):
         assert [c["code"] for c in causes] == ["TIMEOUT"] * 3
 
 
+@resolver_runs_on
 def test_a_signal_during_the_lookup(stalled):
     with Cli("connect", "--json", "--allow-plaintext", "http://stalled.example",
              wrapper=stalled) as cli:
@@ -68,8 +75,7 @@ def test_a_signal_during_the_lookup(stalled):
         start = time.monotonic()
         cli.signal(15)
         assert cli.wait() == 3
-        if not WRAP:
-            assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 3
 
 
 def test_no_name_server_at_all(tmp_path):
@@ -102,7 +108,7 @@ def test_the_first_address_is_a_black_hole(tmp_path):
         cable.client.run("ip", "route", "add", "2001:db8:1::/64", "via", "2001:db8::2")
         cable.server.run("ip", "address", "add", "2001:db8::2/64", "dev", "cable", "nodad")
         cable.server.run("ip", "route", "add", "blackhole", "2001:db8:1::/64")
-        cable.server.run("sysctl", "-q", "net.ipv6.conf.all.forwarding=1")
+        cable.server.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
         with Server(listen=f"{cable.SERVER}:0", wrapper=[*cable.server.prefix, *WRAP]) as server:
             hosts = f"2001:db8:1::5 two.example\n{cable.SERVER} two.example\n"
             with Cli("connect", "--json", "--allow-plaintext", "--base-delay", "50ms",
