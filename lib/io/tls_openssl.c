@@ -878,8 +878,8 @@ SSL *wst__tls_new(const struct wst__tls_peer *peer)
     ssl = SSL_new(peer->trust->loaded.ctx);
     if (!ssl)
         return NULL;
-    (void)SSL_set_app_data(ssl, (void *)(uintptr_t)peer);
-    if (!set_sni(ssl, peer->host) || !set_name(SSL_get0_param(ssl), peer->host)) {
+    if (SSL_set_app_data(ssl, (void *)(uintptr_t)peer) != 1 || !set_sni(ssl, peer->host) ||
+        !set_name(SSL_get0_param(ssl), peer->host)) {
         SSL_free(ssl);
         return NULL;
     }
