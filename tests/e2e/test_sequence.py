@@ -10,7 +10,7 @@ import stat
 import pytest
 
 from audit import check
-from cli import WRAP, Cli
+from cli import WRAP, Cli, eventually
 
 # Each run is a second or two under valgrind.
 RESTARTS = 3 if WRAP else 10
@@ -67,6 +67,8 @@ def test_killed_ten_times_with_a_token_file(backend, monitor, tmp_path):
     for _ in range(RESTARTS):
         with Cli("connect", "--token-cache", cache, backend.url) as cli:
             cli.wait_open()
+            # Written beside the sequence, on libuv's pool: what is there survives any end.
+            eventually(lambda: os.path.exists(cache), "the token's file")
             cli.process.kill()
     assert backend.stats()["tokensIssued"] == 1
     check(backend, monitor, generated=RESTARTS, redeemed=RESTARTS)
