@@ -64,10 +64,10 @@ struct wst__ws {
     void *chunk_ref;      /* its name, */
     uint8_t chunk_type;   /* 0: there is none, */
     uint8_t chunk_utf8;   /* and the state of its text. */
-    bool yielded;        /* Inflating has cost its share of this turn. */
-    bool own_pool;       /* The configuration brought none. */
-    bool over;           /* Nothing further is read: the peer has closed, or failed. */
-    bool closing;        /* A close frame was queued. */
+    bool yielded;         /* Inflating has cost its share of this turn. */
+    bool own_pool;        /* The configuration brought none. */
+    bool over;            /* Nothing further is read: the peer has closed, or failed. */
+    bool closing;         /* A close frame was queued. */
     bool close_received;
     bool above_low_water;
 };
