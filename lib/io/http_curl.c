@@ -190,6 +190,7 @@ static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
                                         .proxy = h->proxy_name,
                                         .through_http = h->through_http,
                                         .sent = h->transfer.sent_told,
+                                        .plain = !h->secure,
                                         .interface = h->net->interface,
                                         .error_text = h->error_text};
 
