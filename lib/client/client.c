@@ -251,19 +251,43 @@ static bool is_open(const struct wst_client *cl)
     return cl->core.state == WST_STATE_OPEN && cl->link && cl->flips == 0;
 }
 
-int wst_client_send(struct wst_client *cl, enum wst_message_type type, const void *data, size_t len,
-                    void *ref)
+/* Errors that need no look at the connection. */
+static int check_send(const struct wst_client *cl, enum wst_message_type type, const void *data,
+                      size_t len)
 {
-    int rc;
-
     if (!cl || (type != WST_TEXT && type != WST_BINARY) || (!data && len))
         return WST_ERR_INVALID;
     check_thread(cl);
-    if (cl->closing)
-        return WST_ERR_CLOSING;
+    return cl->closing ? WST_ERR_CLOSING : 0;
+}
+
+int wst_client_send(struct wst_client *cl, enum wst_message_type type, const void *data, size_t len,
+                    void *ref)
+{
+    int rc = check_send(cl, type, data, len);
+
+    if (rc != 0)
+        return rc;
     if (!is_open(cl))
         return WST_ERR_NOT_OPEN;
     rc = wst__link_send(cl->link, type, data, len, ref);
+    if (rc == 0)
+        wst__driver_ask(cl);
+    return rc;
+}
+
+int wst_client_send_chunk(struct wst_client *cl, enum wst_message_type type, const void *data,
+                          size_t len, unsigned flags, void *ref)
+{
+    int rc = check_send(cl, type, data, len);
+
+    if (rc != 0)
+        return rc;
+    if (flags > (WST_CHUNK_FIRST | WST_CHUNK_LAST))
+        return WST_ERR_INVALID;
+    if (!is_open(cl))
+        return WST_ERR_NOT_OPEN;
+    rc = wst__link_send_chunk(cl->link, type, data, len, flags, ref);
     if (rc == 0)
         wst__driver_ask(cl);
     return rc;

@@ -220,6 +220,17 @@ static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t
     return !cl->closing;
 }
 
+static bool on_link_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                          unsigned flags)
+{
+    struct wst_client *cl = arg;
+
+    if (cl->closing)
+        return false;
+    config_of(cl)->on_chunk(cl, type, data, n, flags, cl->arg);
+    return !cl->closing;
+}
+
 static void on_link_pong(void *arg, uint64_t rtt_us)
 {
     struct wst_client *cl = arg;
@@ -296,6 +307,7 @@ static const struct wst__link_cbs link_cbs = {
     .failed = on_link_failed,
     .opened = on_link_opened,
     .message = on_link_message,
+    .chunk = on_link_chunk,
     .pong = on_link_pong,
     .ping_left = on_link_ping_left,
     .closing = on_link_closing,
@@ -327,6 +339,7 @@ static void dial(struct wst_client *cl)
         .queue_low_water = c->queue_low_water,
         .offered_extensions = c->compress ? c->compress_offer : NULL,
         .compress_min_bytes = c->compress_min_bytes,
+        .chunks = c->on_chunk != NULL,
     };
     const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
