@@ -53,6 +53,8 @@ void wst_config_init(struct wst_config *config)
     config->max_message_bytes = 16 * 1024 * 1024;
     config->max_queue_bytes = 16 * 1024 * 1024;
     config->queue_low_water = 64 * 1024;
+    config->offline_bytes = 1024 * 1024;
+    config->offline_age_ms = 60000;
     config->log_level = WST_LOG_WARN;
 }
 
@@ -231,6 +233,7 @@ static int check_times(const struct wst_config *c, struct wst_cause *why)
         {"close_timeout_ms", c->close_timeout_ms, 1},
         {"ping_interval_ms", c->ping_interval_ms, 0},
         {"ping_timeout_ms", c->ping_timeout_ms, 1},
+        {"offline_age_ms", c->offline_age_ms, 1},
     };
 
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
@@ -265,6 +268,9 @@ static int check_sizes(const struct wst_config *c, struct wst_cause *why)
     }
     if (c->queue_low_water >= c->max_queue_bytes)
         return REJECT(why, "queue_low_water: must be less than max_queue_bytes");
+    if (c->offline_messages && c->offline_bytes > c->max_queue_bytes)
+        return REJECT(why, "offline_bytes: must not be more than max_queue_bytes, into which what "
+                           "waits must fit");
     return 0;
 }
 
