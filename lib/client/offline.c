@@ -146,6 +146,7 @@ void wst__offline_send(struct wst_client *cl)
             drop(m);
         else /* There is room for it, but perhaps no memory. */
             report(cl, m, rc);
+        wst__driver_ask(cl);
     }
 }
 
