@@ -448,7 +448,7 @@ static void draw_config(struct seed *s)
     c->max_queue_bytes = PICK(w, 1024, 100000, 1 << 24);
     c->queue_low_water = PICK(w, 0, 1000, 1023);
     c->max_message_bytes = PICK(w, 150000, 1 << 24);
-    c->offline_messages = PICK(w, 0, 0, 1, 5, 1000);
+    c->offline_messages = (unsigned)PICK(w, 0, 0, 1, 5, 1000);
     c->offline_bytes = PICK(w, 1000, 100000, 1 << 20);
     c->offline_bytes =
         c->offline_bytes < c->max_queue_bytes ? c->offline_bytes : c->max_queue_bytes;
