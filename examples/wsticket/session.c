@@ -43,7 +43,7 @@
 struct session {
     /* What the user asked for, without the secrets. */
     bool once, echo, timing, close_on_eof;
-    bool offline; /* Lines of stdin are taken while it is not open, too. */
+    bool offline;      /* Lines of stdin are taken while it is not open, too. */
     bool log_attempts; /* Show what the library logs of attempts, which the view tells anyway. */
     enum wst_message_type send_as;
     size_t low_water;
@@ -59,12 +59,12 @@ struct session {
 
     bool open, ever_open;
     bool end_when_open; /* stdin has ended, and what it said waits. */
-    bool asked;     /* The end was asked for: by stdin, a signal, or the reader of stdout. */
-    bool hurry;     /* Nothing is waited for any more. */
-    bool local;     /* This machine could not do its part. */
-    bool timed;     /* The timing of this connection was shown. */
-    bool gone;      /* The client is. */
-    bool echo_full; /* Reasons to pause receiving. */
+    bool asked;         /* The end was asked for: by stdin, a signal, or the reader of stdout. */
+    bool hurry;         /* Nothing is waited for any more. */
+    bool local;         /* This machine could not do its part. */
+    bool timed;         /* The timing of this connection was shown. */
+    bool gone;          /* The client is. */
+    bool echo_full;     /* Reasons to pause receiving. */
     bool stdout_full;
     bool paused;
     int close_code;        /* Of the last connection. */
