@@ -398,17 +398,6 @@ static void close_file(FILE *file, const char *path)
     }
 }
 
-static void run_one(struct run *run)
-{
-    double begin = now_s();
-
-    if (!storm_run(&run->setup, &run->report)) {
-        fprintf(stderr, "wsticket-storm: out of memory; fewer --clients?\n");
-        exit(EXIT_TROUBLE);
-    }
-    run->seconds = now_s() - begin;
-}
-
 /* All runs; what the pictures need of them stays. */
 static size_t run_all(const struct command *c, struct run *runs, FILE *table, FILE *csv)
 {
@@ -423,7 +412,10 @@ static size_t run_all(const struct command *c, struct run *runs, FILE *table, FI
             run->setup.schedule = c->schedule_list[k];
             if (run->setup.scenario->wakes && run->setup.schedule->published)
                 continue; /* Of their wake nothing is known. */
-            run_one(run);
+            if (!storm_run(&run->setup, &run->report)) {
+                fprintf(stderr, "wsticket-storm: out of memory; fewer --clients?\n");
+                exit(EXIT_TROUBLE);
+            }
             if (table)
                 table_row(table, run);
             if (csv)
@@ -434,6 +426,15 @@ static size_t run_all(const struct command *c, struct run *runs, FILE *table, FI
     return count;
 }
 
+static void print_effort(const struct run *runs, size_t count, double seconds_spent)
+{
+    uint64_t steps = 0;
+
+    for (size_t i = 0; i < count; i++)
+        steps += runs[i].report.steps;
+    printf("%" PRIu64 " steps of the core in %.1f s\n", steps, seconds_spent);
+}
+
 int main(int argc, char **argv)
 {
     static struct command c;
@@ -441,6 +442,7 @@ int main(int argc, char **argv)
     FILE *csv = NULL;
     FILE *svg = NULL;
     FILE *table = stdout;
+    double begin = now_s();
     size_t count;
 
     read_command(&c, argc, argv);
@@ -456,6 +458,8 @@ int main(int argc, char **argv)
         table_head(table);
     }
     count = run_all(&c, runs, table, csv);
+    if (table)
+        print_effort(runs, count, now_s() - begin);
     if (svg) {
         plot(svg, runs, count);
         close_file(svg, c.svg);

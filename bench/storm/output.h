@@ -10,7 +10,6 @@
 struct run {
     struct setup setup;
     struct report report;
-    double seconds; /* Of this machine. */
 };
 
 void table_head(FILE *out);

@@ -32,12 +32,13 @@ static void as_configured(struct wst__policy *p, uint64_t ideal_ms)
     (void)ideal_ms;
 }
 
-/* The first wait is uniform over the time in which the server can take the whole fleet back. */
+/* The first wait is uniform over the time in which the server can take the whole fleet back, and
+ * waits on the cap are no denser. */
 static void for_the_fleet(struct wst__policy *p, uint64_t ideal_ms)
 {
     p->jitter_percent = 100;
     p->base_ms = larger(p->base_ms, ideal_ms / 2);
-    p->cap_ms = larger(p->cap_ms, p->base_ms);
+    p->cap_ms = larger(p->cap_ms, ideal_ms);
 }
 
 static void without_jitter(struct wst__policy *p, uint64_t ideal_ms)
@@ -194,7 +195,7 @@ static uint64_t grpc(const struct wst__policy *p, struct memory *m, struct wst__
 
 const struct schedule schedules[] = {
     {"default", "ours, as configured (--base, --cap, --jitter)", .policy = as_configured},
-    {"sized", "ours, jitter 100 and a base of half the time the whole fleet takes",
+    {"sized", "ours, jitter 100, base clients / (2 * capacity), cap clients / capacity",
      .policy = for_the_fleet},
     {"none", "ours, jitter 0", .policy = without_jitter},
     {"full", "full jitter on our base and cap: U(0, nominal)", .wait = full, .forgiving_ms = 5000},
