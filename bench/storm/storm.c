@@ -595,6 +595,19 @@ static bool is_over(const struct world *w, uint32_t next_moment)
     return next_moment == w->plan.count && w->lost > 0 && w->open + w->gave_up == w->setup->clients;
 }
 
+/* The next client is fetched from memory while this one is served. */
+static void fetch_ahead(const struct world *w)
+{
+    uint32_t node = wheel_next(w->wheel);
+    const char *next;
+
+    if (node == WHEEL_NONE)
+        return;
+    next = (const char *)&w->clients[node / WAITING_COUNT];
+    for (size_t i = 0; i < sizeof(struct client); i += 64)
+        __builtin_prefetch(next + i, 1);
+}
+
 static void blow(struct world *w)
 {
     uint32_t next = 0;
@@ -604,8 +617,10 @@ static void blow(struct world *w)
 
         while (next < w->plan.count && w->plan.moments[next].at_ms == w->now_ms)
             come_to_pass(w, &w->plan.moments[next++]);
-        while ((node = wheel_take(w->wheel, w->now_ms)) != WHEEL_NONE)
+        while ((node = wheel_take(w->wheel, w->now_ms)) != WHEEL_NONE) {
+            fetch_ahead(w);
             is_due(w, node);
+        }
         if (w->now_ms % BIN_MS == BIN_MS - 1) {
             look(w);
             if (is_over(w, next))

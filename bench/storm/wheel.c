@@ -111,6 +111,11 @@ static void sort_out(struct wheel *w, uint32_t now_ms)
     }
 }
 
+uint32_t wheel_next(const struct wheel *w)
+{
+    return w->lists[DRAINED].first;
+}
+
 uint32_t wheel_take(struct wheel *w, uint32_t now_ms)
 {
     uint32_t node;

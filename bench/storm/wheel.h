@@ -26,5 +26,7 @@ uint32_t wheel_at(const struct wheel *w, uint32_t node);
 /* The next node that is due at |now_ms|, taken out, or WHEEL_NONE.  |now_ms| is every millisecond
  * in turn: no slot may be skipped that a node waits in. */
 uint32_t wheel_take(struct wheel *w, uint32_t now_ms);
+/* The one that wheel_take() will probably return next; WHEEL_NONE: not known. */
+uint32_t wheel_next(const struct wheel *w);
 
 #endif
