@@ -3,6 +3,7 @@
 #include "scenario.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -149,13 +150,12 @@ void csv_row(FILE *out, const struct run *run)
 
 /* ---- Pictures ------------------------------------------------------------------------------ */
 
-#define WIDTH   460
-#define HEIGHT  240
-#define LEFT    60
-#define TOP     36
-#define GAP     70
-#define LEGEND  18
-#define DECADES 8
+#define WIDTH  460
+#define HEIGHT 240
+#define LEFT   60
+#define TOP    36
+#define GAP    70
+#define LEGEND 18
 
 static const char *const colors[] = {"#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd",
                                      "#8c564b", "#e377c2", "#17becf", "#7f7f7f", "#bcbd22"};
@@ -163,24 +163,15 @@ static const char *const colors[] = {"#d62728", "#1f77b4", "#2ca02c", "#ff7f0e",
 struct panel {
     double x, y;
     uint32_t span_ms;
-    double most; /* Log: the decades; else the value at the top. */
+    double most; /* The value at the top; log: the decades. */
     bool log;
 };
 
 static double height_of(const struct panel *p, double value)
 {
-    double share = value / p->most;
-
-    if (p->log) { /* By hand: a tenth is a decade less. */
-        double decade = 0;
-
-        while (value >= 10) {
-            value /= 10;
-            decade++;
-        }
-        share = value < 1 ? 0 : (decade + (value - 1) / 9) / p->most;
-    }
-    return p->y + HEIGHT * (1 - share);
+    if (p->log)
+        value = value < 1 ? 0 : log10(value);
+    return p->y + HEIGHT * (1 - value / p->most);
 }
 
 static void frame(FILE *out, const struct panel *p, const char *title, double capacity)
