@@ -69,13 +69,13 @@ TABLES = {
                               label=f"seed {seed}")],
 }
 PLOTS = {
-    "ours": SMALL + ["--scenario", "crash,outage", "--schedule", ",".join(OURS + TEXTBOOK)],
-    "published": SMALL + ["--scenario", "crash,outage",
+    "ours.svg": SMALL + ["--scenario", "crash,outage", "--schedule", ",".join(OURS + TEXTBOOK)],
+    "published.svg": SMALL + ["--scenario", "crash,outage",
                           "--schedule", ",".join(OURS + ["phoenix", "socket.io", "centrifuge",
                                                          "every-second", "nats", "librdkafka",
                                                          "grpc"])],
-    "others": SMALL + ["--scenario", ",".join(OTHERS), "--schedule", ",".join(OURS)],
-    "steered": SMALL + ["--scenario", "crash,outage,rolling", "--schedule", ",".join(OURS),
+    "others.svg": SMALL + ["--scenario", ",".join(OTHERS), "--schedule", ",".join(OURS)],
+    "steered.svg": SMALL + ["--scenario", "crash,outage,rolling", "--schedule", ",".join(OURS),
                         "--steer", "spread"],
 }
 
@@ -163,12 +163,12 @@ def main():
     wanted = args.only.split(",") if args.only else [*TABLES, *PLOTS]
     for name in wanted:
         if name not in TABLES and name not in PLOTS:
-            parser.error(f"--only {name}: there are {', '.join(dict.fromkeys([*TABLES, *PLOTS]))}")
+            parser.error(f"--only {name}: there are {', '.join([*TABLES, *PLOTS])}")
     os.makedirs(PICTURES, exist_ok=True)
     with ThreadPoolExecutor(args.jobs) as pool:
         begun = {name: [pool.submit(storm, args.storm, options) for options, _ in TABLES[name]]
                  for name in TABLES if name in wanted}
-        drawn = [pool.submit(subprocess.run, [args.storm, "--svg", f"{PICTURES}/{name}.svg",
+        drawn = [pool.submit(subprocess.run, [args.storm, "--svg", f"{PICTURES}/{name}",
                                               *options], check=True, stdout=subprocess.DEVNULL)
                  for name, options in PLOTS.items() if name in wanted]
         for name, rows in begun.items():
