@@ -21,6 +21,7 @@ PICTURES = os.path.join(TOP, "docs", "storms")
 
 BIG = ["--clients", "1000000", "--capacity", "20000"]
 SMALL = ["--clients", "200000", "--capacity", "4000"]
+PICTURE = ["--clients", "50000", "--capacity", "1000"]  # A line is a few hundred points wide.
 OURS = ["default", "sized"]
 TEXTBOOK = ["none", "full", "equal", "decorrelated"]
 PUBLISHED = ["phoenix", "socket.io", "signalr", "graphql-ws", "reconnecting-ws", "centrifuge",
@@ -69,13 +70,13 @@ TABLES = {
                               label=f"seed {seed}")],
 }
 PLOTS = {
-    "ours.svg": SMALL + ["--scenario", "crash,outage", "--schedule", ",".join(OURS + TEXTBOOK)],
-    "published.svg": SMALL + ["--scenario", "crash,outage",
+    "ours.svg": PICTURE + ["--scenario", "crash,outage", "--schedule", ",".join(OURS + TEXTBOOK)],
+    "published.svg": PICTURE + ["--scenario", "crash,outage",
                           "--schedule", ",".join(OURS + ["phoenix", "socket.io", "centrifuge",
                                                          "every-second", "nats", "librdkafka",
                                                          "grpc"])],
-    "others.svg": SMALL + ["--scenario", ",".join(OTHERS), "--schedule", ",".join(OURS)],
-    "steered.svg": SMALL + ["--scenario", "crash,outage,rolling", "--schedule", ",".join(OURS),
+    "others.svg": PICTURE + ["--scenario", ",".join(OTHERS), "--schedule", ",".join(OURS)],
+    "steered.svg": PICTURE + ["--scenario", "crash,outage,rolling", "--schedule", ",".join(OURS),
                         "--steer", "spread"],
 }
 
