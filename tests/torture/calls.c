@@ -41,6 +41,8 @@
 #undef curl_multi_setopt
 #undef curl_share_setopt
 
+int __cxa_atexit(void (*fn)(void *), void *arg, void *object);
+
 #define COUNT(a) (int)(sizeof(a) / sizeof((a)[0]))
 
 /* The function that would have been called without us. */
@@ -117,6 +119,10 @@ CALL(int, getaddrinfo,
      (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **to),
      (node, service, hints, to), IS(EAI_AGAIN), IS(EAI_MEMORY), IS(EAI_NONAME))
 CALL(locale_t, newlocale, (int mask, const char *name, locale_t base), (mask, name, base), NOTHING)
+
+/* What atexit() calls. */
+CALL(int, __cxa_atexit, (void (*fn)(void *), void *arg, void *object), (fn, arg, object),
+     MINUS(ENOMEM))
 
 /* Half of it, as a full kernel does, also without an error. */
 static size_t some(size_t n, const struct fault_way *way)
@@ -384,6 +390,14 @@ CALL(int, X509_VERIFY_PARAM_set1_host, (X509_VERIFY_PARAM * to, const char *name
      (to, name, n), ZERO)
 CALL(int, X509_VERIFY_PARAM_set1_ip_asc, (X509_VERIFY_PARAM * to, const char *address),
      (to, address), ZERO)
+CALL(int, X509_check_host,
+     (X509 * cert, const char *name, size_t n, unsigned flags, char **peer),
+     (cert, name, n, flags, peer), ZERO, MINUS(0))
+CALL(int, X509_check_ip_asc, (X509 * cert, const char *address, unsigned flags),
+     (cert, address, flags), ZERO, {"-2", -2, 0})
+CALL(int, X509_check_purpose, (X509 * cert, int purpose, int ca), (cert, purpose, ca), MINUS(0))
+CALL(X509 *, X509_dup, (const X509 *cert), (cert), NOTHING)
+CALL(EVP_PKEY *, X509_get0_pubkey, (const X509 *cert), (cert), NOTHING)
 CALL(OPENSSL_STACK *, OPENSSL_sk_new_null, (void), (), NOTHING)
 CALL(int, OPENSSL_sk_push, (OPENSSL_STACK * stack, const void *p), (stack, p), ZERO)
 /* What SSL_get_error() tells of a call comes from OpenSSL's queue of errors. */
