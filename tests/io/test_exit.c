@@ -29,7 +29,7 @@ enum { INSIDE_MS = 300, STATUS = 7 };
 static struct {
     atomic_bool loaded, cleaned, cleaned_while_inside, forks;
     atomic_int fork_ms;
-} *seen;
+} * seen;
 
 static pid_t owner;
 static sem_t inside, cleaned;

@@ -118,8 +118,8 @@ bool site_receive(struct conn *c, struct site_frame *f)
         return false;
     f->first = head[0];
     opcode = head[0] & 0x0f;
-    if ((head[0] & (c->packs ? 0x30 : 0x70)) || (opcode > 2 && (opcode < 8 || opcode > 10)) || !(head[1] & 0x80) ||
-        !read_length(c, head[1], &f->n) || f->n > sizeof f->payload ||
+    if ((head[0] & (c->packs ? 0x30 : 0x70)) || (opcode > 2 && (opcode < 8 || opcode > 10)) ||
+        !(head[1] & 0x80) || !read_length(c, head[1], &f->n) || f->n > sizeof f->payload ||
         !conn_read_all(c, key, sizeof key) || !conn_read_all(c, f->payload, f->n))
         return false;
     for (size_t i = 0; i < f->n; i++)

@@ -21,7 +21,7 @@ void *realloc(void *p, size_t n);
 void free(void *p);
 char *strdup(const char *s);
 
-static const struct fault_way no_memory[] = {{"ENOMEM", 0, ENOMEM}};
+static const struct fault_way no_memory[] = {{"ENOMEM", 0, ENOMEM, false}};
 
 static bool fails(const char *function, const void *caller)
 {

@@ -59,8 +59,7 @@ static void real_of(void *real, const char *symbol)
     if (!(real))                                                                                   \
     real_of(&(real), symbol)
 
-#define DUE(ways)                                                                                  \
-    fault_due(FAULT_CALL, __func__, __builtin_return_address(0), ways, COUNT(ways))
+#define DUE(ways) fault_due(FAULT_CALL, __func__, __builtin_return_address(0), ways, COUNT(ways))
 
 #define CALL_AS(symbol, type, name, params, args, ...)                                             \
     type name params                                                                               \
@@ -79,10 +78,26 @@ static void real_of(void *real, const char *symbol)
 
 #define CALL(type, name, params, args, ...) CALL_AS(#name, type, name, params, args, __VA_ARGS__)
 
-#define MINUS(error)      {#error, -1, error}
-#define NOTHING           {"NULL", 0, ENOMEM}
-#define ZERO              {"0", 0, 0}
-#define IS(name)          {#name, name, 0}
+#define MINUS(error)                                                                               \
+    {                                                                                              \
+#error, -1, error, false                                                                   \
+    }
+#define AGAIN(error)                                                                               \
+    {                                                                                              \
+#error, -1, error, true                                                                    \
+    } /* It only means: once more. */
+#define NOTHING                                                                                    \
+    {                                                                                              \
+        "NULL", 0, ENOMEM, false                                                                   \
+    }
+#define ZERO                                                                                       \
+    {                                                                                              \
+        "0", 0, 0, false                                                                           \
+    }
+#define IS(name)                                                                                   \
+    {                                                                                              \
+#name, name, 0, false                                                                      \
+    }
 #define CURL_CALL(name, params, args, ...) CALL(CURLcode, name, params, args, __VA_ARGS__)
 
 /* ---- The kernel, the C library ------------------------------------------------------------- */
@@ -91,8 +106,8 @@ CALL(int, socket, (int domain, int type, int protocol), (domain, type, protocol)
      MINUS(ENOBUFS))
 CALL(int, socketpair, (int domain, int type, int protocol, int fds[2]),
      (domain, type, protocol, fds), MINUS(EMFILE))
-CALL(int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t n), (fd, to, n),
-     MINUS(ENETUNREACH), MINUS(ECONNREFUSED))
+CALL(int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t n), (fd, to, n), MINUS(ENETUNREACH),
+     MINUS(ECONNREFUSED))
 CALL(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *n),
      (fd, level, name, value, n), MINUS(ENOBUFS))
 CALL(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t n),
@@ -100,21 +115,20 @@ CALL(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t
 CALL(int, getsockname, (int fd, __SOCKADDR_ARG to, socklen_t *n), (fd, to, n), MINUS(ENOBUFS))
 CALL(int, getpeername, (int fd, __SOCKADDR_ARG to, socklen_t *n), (fd, to, n), MINUS(ENOTCONN))
 CALL(int, shutdown, (int fd, int how), (fd, how), MINUS(ENOTCONN))
-CALL(ssize_t, recv, (int fd, void *to, size_t n, int flags), (fd, to, n, flags),
-     MINUS(ECONNRESET), MINUS(EINTR), MINUS(EAGAIN), ZERO)
+CALL(ssize_t, recv, (int fd, void *to, size_t n, int flags), (fd, to, n, flags), MINUS(ECONNRESET),
+     AGAIN(EINTR), AGAIN(EAGAIN), ZERO)
 CALL(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), MINUS(EPIPE),
-     MINUS(EINTR), MINUS(EAGAIN))
-CALL(int, poll, (struct pollfd *fds, nfds_t n, int ms), (fds, n, ms), MINUS(EINTR), MINUS(ENOMEM))
+     AGAIN(EINTR), AGAIN(EAGAIN))
+CALL(int, poll, (struct pollfd * fds, nfds_t n, int ms), (fds, n, ms), AGAIN(EINTR), MINUS(ENOMEM))
 CALL(int, timerfd_create, (int clock, int flags), (clock, flags), MINUS(EMFILE))
-CALL(int, timerfd_settime,
-     (int fd, int flags, const struct itimerspec *to, struct itimerspec *was),
+CALL(int, timerfd_settime, (int fd, int flags, const struct itimerspec *to, struct itimerspec *was),
      (fd, flags, to, was), MINUS(EINVAL))
 CALL_AS("fstat64", int, fstat, (int fd, struct stat *to), (fd, to), MINUS(EIO))
 CALL(int, rename, (const char *from, const char *to), (from, to), MINUS(EACCES))
 CALL(int, unlink, (const char *path), (path), MINUS(EACCES))
 CALL(int, access, (const char *path, int mode), (path, mode), MINUS(EACCES))
-CALL(DIR *, opendir, (const char *path), (path), {"EMFILE", 0, EMFILE})
-CALL_AS("readdir64", struct dirent *, readdir, (DIR * dir), (dir), {"EIO", 0, EIO})
+CALL(DIR *, opendir, (const char *path), (path), {"EMFILE", 0, EMFILE, false})
+CALL_AS("readdir64", struct dirent *, readdir, (DIR * dir), (dir), {"EIO", 0, EIO, false})
 CALL(int, getaddrinfo,
      (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **to),
      (node, service, hints, to), IS(EAI_AGAIN), IS(EAI_MEMORY), IS(EAI_NONAME))
@@ -132,8 +146,8 @@ static size_t some(size_t n, const struct fault_way *way)
 
 ssize_t send(int fd, const void *from, size_t n, int flags)
 {
-    static const struct fault_way ways[] = {MINUS(EPIPE), MINUS(EINTR), MINUS(EAGAIN),
-                                            {"short", 1, 0}};
+    static const struct fault_way ways[] = {
+        MINUS(EPIPE), AGAIN(EINTR), AGAIN(EAGAIN), {"short", 1, 0, true}};
     static ssize_t (*real)(int fd, const void *from, size_t n, int flags);
     const struct fault_way *way = DUE(ways);
 
@@ -146,7 +160,7 @@ ssize_t send(int fd, const void *from, size_t n, int flags)
 }
 
 /* libuv reads and writes only its own eventfd, where nothing but a signal can come between. */
-static const struct fault_way interrupted[] = {MINUS(EINTR)};
+static const struct fault_way interrupted[] = {AGAIN(EINTR)};
 
 static bool is_uv(const void *caller)
 {
@@ -155,7 +169,7 @@ static bool is_uv(const void *caller)
 
 ssize_t read(int fd, void *to, size_t n)
 {
-    static const struct fault_way ways[] = {MINUS(EIO), MINUS(EINTR), {"short", 1, 0}, ZERO};
+    static const struct fault_way ways[] = {MINUS(EIO), AGAIN(EINTR), {"short", 1, 0, true}, ZERO};
     static ssize_t (*real)(int fd, void *to, size_t n);
     const void *caller = __builtin_return_address(0);
     const struct fault_way *way = is_uv(caller)
@@ -172,7 +186,7 @@ ssize_t read(int fd, void *to, size_t n)
 
 ssize_t write(int fd, const void *from, size_t n)
 {
-    static const struct fault_way ways[] = {MINUS(ENOSPC), MINUS(EINTR), {"short", 1, 0}};
+    static const struct fault_way ways[] = {MINUS(ENOSPC), AGAIN(EINTR), {"short", 1, 0, true}};
     static ssize_t (*real)(int fd, const void *from, size_t n);
     const void *caller = __builtin_return_address(0);
     const struct fault_way *way = is_uv(caller)
@@ -190,7 +204,7 @@ ssize_t write(int fd, const void *from, size_t n)
 /* Linux lets go of the descriptor also when it reports an error. */
 int close(int fd)
 {
-    static const struct fault_way ways[] = {MINUS(EIO), MINUS(EINTR)};
+    static const struct fault_way ways[] = {AGAIN(EIO), AGAIN(EINTR)};
     static int (*real)(int fd);
     const struct fault_way *way = DUE(ways);
     int rc;
@@ -390,11 +404,10 @@ CALL(int, X509_VERIFY_PARAM_set1_host, (X509_VERIFY_PARAM * to, const char *name
      (to, name, n), ZERO)
 CALL(int, X509_VERIFY_PARAM_set1_ip_asc, (X509_VERIFY_PARAM * to, const char *address),
      (to, address), ZERO)
-CALL(int, X509_check_host,
-     (X509 * cert, const char *name, size_t n, unsigned flags, char **peer),
+CALL(int, X509_check_host, (X509 * cert, const char *name, size_t n, unsigned flags, char **peer),
      (cert, name, n, flags, peer), ZERO, MINUS(0))
 CALL(int, X509_check_ip_asc, (X509 * cert, const char *address, unsigned flags),
-     (cert, address, flags), ZERO, {"-2", -2, 0})
+     (cert, address, flags), ZERO, {"-2", -2, 0, false})
 CALL(int, X509_check_purpose, (X509 * cert, int purpose, int ca), (cert, purpose, ca), MINUS(0))
 CALL(X509 *, X509_dup, (const X509 *cert), (cert), NOTHING)
 CALL(EVP_PKEY *, X509_get0_pubkey, (const X509 *cert), (cert), NOTHING)
@@ -417,8 +430,8 @@ CALL(int, OPENSSL_sk_push, (OPENSSL_STACK * stack, const void *p), (stack, p), Z
 
 CALL(SSL_CTX *, SSL_CTX_new, (const SSL_METHOD *method), (method), NOTHING)
 CALL(long, SSL_CTX_ctrl, (SSL_CTX * ctx, int command, long n, void *p), (ctx, command, n, p), ZERO)
-CALL(int, SSL_CTX_set_alpn_protos, (SSL_CTX * ctx, const unsigned char *p, unsigned n),
-     (ctx, p, n), {"1", 1, 0})
+CALL(int, SSL_CTX_set_alpn_protos, (SSL_CTX * ctx, const unsigned char *p, unsigned n), (ctx, p, n),
+     {"1", 1, 0, false})
 CALL(int, SSL_CTX_use_cert_and_key,
      (SSL_CTX * ctx, X509 *cert, EVP_PKEY *key, STACK_OF(X509) * chain, int replace),
      (ctx, cert, key, chain, replace), ZERO)
@@ -451,9 +464,9 @@ CALL(int, inflateGetDictionary, (z_streamp z, Bytef *to, uInt *n), (z, to, n), I
 
 CALL(int, wslay_frame_context_init,
      (wslay_frame_context_ptr * to, const struct wslay_frame_callbacks *cbs, void *arg),
-     (to, cbs, arg), {"WSLAY_ERR_NOMEM", WSLAY_ERR_NOMEM, 0})
+     (to, cbs, arg), {"WSLAY_ERR_NOMEM", WSLAY_ERR_NOMEM, 0, false})
 CALL(ssize_t, wslay_frame_recv, (wslay_frame_context_ptr ctx, struct wslay_frame_iocb *to),
-     (ctx, to), {"WSLAY_ERR_PROTO", WSLAY_ERR_PROTO, 0})
+     (ctx, to), {"WSLAY_ERR_PROTO", WSLAY_ERR_PROTO, 0, false})
 CALL(cJSON *, cJSON_ParseWithLengthOpts,
      (const char *text, size_t n, const char **end, cJSON_bool terminated),
      (text, n, end, terminated), NOTHING)

@@ -69,9 +69,9 @@ static enum fault_owner owner_of(const char *name)
     static const struct {
         const char *part;
         enum fault_owner owner;
-    } known[] = {{"/libuv.so", OWNER_UV},        {"/libcurl.so", OWNER_CURL},
-                 {"/libssl.so", OWNER_OPENSSL},  {"/libcrypto.so", OWNER_OPENSSL},
-                 {"/libwslay.so", OWNER_WSLAY},  {"/libcjson.so", OWNER_CJSON},
+    } known[] = {{"/libuv.so", OWNER_UV},       {"/libcurl.so", OWNER_CURL},
+                 {"/libssl.so", OWNER_OPENSSL}, {"/libcrypto.so", OWNER_OPENSSL},
+                 {"/libwslay.so", OWNER_WSLAY}, {"/libcjson.so", OWNER_CJSON},
                  {"/libz.so", OWNER_ZLIB}};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -93,9 +93,8 @@ static int add_ranges(struct dl_phdr_info *info, size_t size, void *arg)
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
         if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
-            ranges[range_count++] = (struct range){info->dlpi_addr + p->p_vaddr,
-                                                   info->dlpi_addr + p->p_vaddr + p->p_memsz,
-                                                   owner};
+            ranges[range_count++] = (struct range){
+                info->dlpi_addr + p->p_vaddr, info->dlpi_addr + p->p_vaddr + p->p_memsz, owner};
         }
     }
     return 0;
@@ -155,17 +154,22 @@ static uint64_t place_of(const char *function, void *const *trace, int frames)
 }
 
 static __attribute__((noinline)) void record(const char *function, enum fault_owner owner,
-                                             int ways, int thread, const void *caller, long number)
+                                             const struct fault_way *ways, int way_count,
+                                             int thread, const void *caller, long number)
 {
+    unsigned harmless = 0;
     long n = report->recorded[thread]++;
     void *trace[FAULT_FRAMES];
     int frames = stack_of(trace, SKIP + 1 + DEPTH);
 
+    for (int i = 0; i < way_count; i++)
+        harmless |= (unsigned)ways[i].harmless << i;
     if (n >= FAULT_RECORDS)
         return;
     plan.records[thread][n] = (struct fault_record){
-        caller, number, place_of(function, trace + 1, frames > 0 ? frames - 1 : 0),
-        function, owner, ways, in_start};
+        caller,   number,  place_of(function, trace + 1, frames > 0 ? frames - 1 : 0),
+        function, owner,   way_count,
+        harmless, in_start};
 }
 
 static bool is_counted(enum fault_kind kind, enum fault_owner owner)
@@ -225,7 +229,7 @@ const struct fault_way *fault_due(enum fault_kind kind, const char *function, co
         return NULL;
     number = count(thread, caller);
     if (plan.records[thread])
-        record(function, owner, way_count, thread, caller, number);
+        record(function, owner, ways, way_count, thread, caller, number);
     if (thread == plan.thread && caller == plan.caller && number == plan.number)
         failures_left = plan.row;
     if (failures_left <= 0)

@@ -1,11 +1,12 @@
 /*
- * Faults on purpose.  The program's own malloc(), socket(), SSL_new() and so on stand before those of
- * the libraries in the order of symbols, so that everybody in the process calls them: ours, libuv,
- * libcurl, OpenSSL, wslay, cJSON, zlib.  They count, and the k-th call fails; all else is passed on.
+ * Faults on purpose.  The program's own malloc(), socket(), SSL_new() and so on stand before those
+ * of the libraries in the order of symbols, so that everybody in the process calls them: ours,
+ * libuv, libcurl, OpenSSL, wslay, cJSON, zlib.  They count, and the k-th call fails; all else is
+ * passed on.
  *
  * A call is known by its thread (the loop's, or any other: libuv's pool, libcurl's resolver), the
- * place in the code that called, and a number: the how-manieth from there.  So the same call is found
- * in each telling, although threads and packets come in another order.
+ * place in the code that called, and a number: the how-manieth from there.  So the same call is
+ * found in each telling, although threads and packets come in another order.
  */
 #ifndef WST_TESTS_FAULTS_H
 #define WST_TESTS_FAULTS_H
@@ -39,6 +40,7 @@ struct fault_way {
     const char *name;
     intptr_t value; /* What it returns. */
     int err;        /* errno. */
+    bool harmless;  /* It only means: once more. */
 };
 
 /* One counted call, when they are recorded. */
@@ -49,6 +51,7 @@ struct fault_record {
     const char *function;
     enum fault_owner owner;
     int ways;
+    unsigned harmless; /* A bit for each way. */
     bool in_start;
 };
 
@@ -74,6 +77,8 @@ struct fault_plan {
     const void *caller;
     long number;
     long row;      /* So many fail: that call, and those that follow from anywhere. */
+    bool patient;  /* No attempt may end by a deadline: whoever noticed the fault says so. */
+    bool harmless; /* No attempt may fail at all. */
     int way;       /* Of the function that is called, as far as it has so many. */
     bool stacks;   /* Keep the stack of every block, for faults_show_live(). */
     struct fault_record *records[FAULT_THREADS]; /* NULL: not recorded. */

@@ -19,12 +19,14 @@ enum {
     TICK_MS = 2,
     TOO_LONG_MS = 15 * 1000 * SLOWER,
     STEP_MS = 800 * SLOWER, /* A transfer that is stalled by a fault ends by its deadline. */
-    TRIES = 30,             /* To make loop and client. */
+    PATIENT_STEP_MS = 5000 * SLOWER,
+    TRIES = 30, /* To make loop and client. */
     ATTEMPTS = 30,
-    TEXT_BYTES = 3000       /* Of a message: more than goes uncompressed. */
+    TEXT_BYTES = 3000 /* Of a message: more than goes uncompressed. */
 };
 
 struct story {
+    const struct fault_plan *plan;
     uv_loop_t uv;
     uv_timer_t tick;
     struct wst_config config;
@@ -64,6 +66,10 @@ static void check_cause(struct story *s, const struct wst_cause *why, const char
     s->last = *why;
     if (why->code >= 0 || !*why->text || !*wst_err_name(why->code))
         wrong(s, "%s has no cause", of);
+    if (s->plan->patient && why->code == WST_ERR_TIMEOUT)
+        wrong(s, "the fault was noticed by a deadline only");
+    if (s->plan->harmless && s->attempts > 0)
+        wrong(s, "%s, though the fault was harmless", of);
 }
 
 static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
@@ -122,7 +128,7 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     s->open = false;
     s->closes++;
     s->last = info->info.cause;
-    if (!s->stopped)
+    if (!s->stopped && !(s->plan->harmless && s->dropped && s->opens == 1))
         check_cause(s, &info->info.cause, "a lost connection");
     (void)wst_client_wake(client);
 }
@@ -248,6 +254,7 @@ static void on_tick(uv_timer_t *timer)
 static void configure(struct story *s, const struct stage *stage)
 {
     struct wst_config *c = &s->config;
+    uint64_t step_ms = s->plan->patient ? PATIENT_STEP_MS : STEP_MS;
 
     (void)snprintf(s->url, sizeof s->url, "https://localhost:%u", stage->port);
     (void)snprintf(s->ca_file, sizeof s->ca_file, "%s/ca.pem", stage->dir);
@@ -267,9 +274,9 @@ static void configure(struct story *s, const struct stage *stage)
     c->give_up = WST_GIVE_UP_NEVER;
     c->base_delay_ms = 1;
     c->cap_ms = 1;
-    c->step_timeout_ms = STEP_MS;
-    c->attempt_timeout_ms = 2 * STEP_MS;
-    c->close_timeout_ms = STEP_MS;
+    c->step_timeout_ms = step_ms;
+    c->attempt_timeout_ms = 2 * step_ms;
+    c->close_timeout_ms = step_ms;
     c->arg = s;
     c->on_attempt = on_attempt;
     c->on_attempt_failed = on_attempt_failed;
@@ -303,6 +310,7 @@ const char *story_tell(const struct stage *stage, const struct fault_plan *plan,
     if (uv_loop_init(&s.uv) != 0 || uv_timer_init(&s.uv, &s.tick) != 0)
         return "no uv loop";
     memset(s.text, '.', sizeof s.text);
+    s.plan = plan;
     s.tick.data = &s;
     (void)uv_timer_start(&s.tick, on_tick, 0, TICK_MS);
     configure(&s, stage);

@@ -2,9 +2,9 @@
  * Torture: the story of story.h is told again and again, and in the k-th telling the k-th
  * allocation fails, or the k-th call of an outside function, in each of its ways.
  *
- *   test_torture alloc [all]         allocations of ours and of the libraries, one at a time
- *   test_torture rows [all]          seven in a row
- *   test_torture calls [all]         outside functions
+ *   test_torture alloc [all|ours]    allocations of ours and of the libraries, one at a time
+ *   test_torture rows                of ours, seven in a row
+ *   test_torture calls [all|ours]    outside functions
  *   test_torture KIND THREAD K WAY   one telling, in detail
  *
  * Calls that come from the same place, that is with the same stack, are told once, or each of them
@@ -47,7 +47,7 @@ enum {
     TEXT = 800,
     SHOWN = 20, /* Failures in detail. */
     EXCUSES_MAX = 32,
-    /* Of the many places inside OpenSSL's start, and inside OpenSSL otherwise, one in so many. */
+/* Of the many places inside OpenSSL's start, and inside OpenSSL otherwise, one in so many. */
 #ifdef __SANITIZE_ADDRESS__
     START_STEP = 32,
     OPENSSL_STEP = 8
@@ -98,8 +98,8 @@ static void die(const char *what)
 
 static void *share(size_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
+    void *p =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED)
         die("mmap");
@@ -234,9 +234,11 @@ static void on_report(void)
 
 static void catch_signals(void)
 {
-    static const int signals[] = {SIGABRT, SIGALRM, SIGPIPE,
+    static const int signals[] = {SIGABRT, SIGALRM,
+                                  SIGPIPE,
 #ifndef __SANITIZE_ADDRESS__
-                                  SIGSEGV, SIGBUS,  SIGFPE
+                                  SIGSEGV, SIGBUS,
+                                  SIGFPE
 #endif
     };
 
@@ -292,8 +294,7 @@ static const char *leftovers(int fds)
     static char text[200];
 
     if (mine->report.waits > WAITS_MAX) {
-        (void)snprintf(text, sizeof text, "the loop has spun: %ld turns",
-                       (long)mine->report.waits);
+        (void)snprintf(text, sizeof text, "the loop has spun: %ld turns", (long)mine->report.waits);
         return text;
     }
     if (faults_live(OWNER_OURS) > 0) {
@@ -331,12 +332,16 @@ static void tell(const struct job *job, bool record, struct result *result, FILE
         plan.caller = r->caller;
         plan.number = r->number;
         plan.row = torture.row;
+        plan.harmless = r->harmless >> job->way & 1;
+        plan.patient = plan.harmless || (torture.kind == FAULT_ALLOC && r->owner == OWNER_OURS);
     }
     if (output && (dup2(fileno(output), 1) < 0 || dup2(fileno(output), 2) < 0))
         _exit(PROBLEM);
     catch_signals();
     for (int i = 0; record && i < FAULT_THREADS; i++)
         plan.records[i] = torture.records[i];
+    if (record)
+        plan.patient = plan.harmless = true; /* Nothing fails, so nothing may fail. */
     plan.stacks = !output;
     problem = story_tell(torture.stage, &plan, &result->report);
     if (!problem)
@@ -380,14 +385,14 @@ static const struct excuse {
      "2 blocks of OpenSSL are left", NULL},
     {"OpenSSL loses the record of a handler", OWNER_OPENSSL, IN_START, "OPENSSL_atexit",
      "1 blocks of OpenSSL are left", NULL},
-    {"OpenSSL's generator is begun once", OWNER_OPENSSL, ANYWHERE, "RAND_get0_p",
-     "cannot be made", NULL},
+    {"OpenSSL's generator is begun once", OWNER_OPENSSL, ANYWHERE, "RAND_get0_p", "cannot be made",
+     NULL},
     {"OpenSSL leaves an algorithm out of a context when it has no memory to look for it",
      OWNER_OPENSSL, ANYWHERE, "SSL_CTX_new_ex", "does not open any more", NULL},
     {"libcurl frees a name twice when it has no memory for the rest of a TLS session", OWNER_CURL,
      ANYWHERE, "libssl.so.3", "", ""},
-    {"libcurl goes on with a table of transfers that it had no memory for", OWNER_CURL,
-     ANYWHERE, "curl_multi_socket_action", "Floating point exception", "curl_multi_socket_action"},
+    {"libcurl goes on with a table of transfers that it had no memory for", OWNER_CURL, ANYWHERE,
+     "curl_multi_socket_action", "Floating point exception", "curl_multi_socket_action"},
     {"libuv ends the process when it has no memory to watch one more descriptor", OWNER_UV,
      ANYWHERE, "uv_poll_start", "Aborted", "abort+"},
     {"libuv ends the process when the kernel does not watch a descriptor", OWNER_UV, ANYWHERE,
@@ -464,10 +469,9 @@ static void show(const struct job *job, const struct result *result, int status,
 {
     const struct fault_report *r = &result->report;
 
-    printf("%s %s %d %ld %d: %s by %s, %s: %s (status %x)\n", status ? "FAILED" : "good", kind_name(), job->thread, job->k,
-           job->way, r->failed ? r->function : "nothing failed",
-           faults_owner_name(r->owner), r->failed ? r->way : "-", result->text,
-           (unsigned)status);
+    printf("%s %s %d %ld %d: %s by %s, %s: %s (status %x)\n", status ? "FAILED" : "good",
+           kind_name(), job->thread, job->k, job->way, r->failed ? r->function : "nothing failed",
+           faults_owner_name(r->owner), r->failed ? r->way : "-", result->text, (unsigned)status);
     show_stack("the call that failed", r->trace, r->frames);
     if (r->crash_frames)
         show_stack("where it ended", r->crash, r->crash_frames);
@@ -656,7 +660,8 @@ static int sweep(void)
     for (int w = 0; w < WORKERS; w++)
         workers[w].result = share(sizeof *workers[w].result);
     printf("%s: %ld + %ld calls from %zu places: %zu tellings\n", kind_name(),
-           (long)result->report.recorded[0], (long)result->report.recorded[1], places, torture.job_count);
+           (long)result->report.recorded[0], (long)result->report.recorded[1], places,
+           torture.job_count);
     tell_all();
     for (enum fault_owner owner = 0; owner < OWNER_OTHER; owner++)
         printf("  failed in %-8s %ld\n", faults_owner_name(owner), torture.by_owner[owner]);
@@ -664,7 +669,10 @@ static int sweep(void)
         printf("  excused %3ld: %s\n", torture.excused[i], excuses[i].why);
     printf("  told %ld in %.1f s; not reached %ld; FAILED %ld\n", torture.told,
            (double)(now_ms() - began) / 1000, torture.not_reached, torture.bad);
-    return torture.bad ? 1 : 0;
+    /* On a busy machine the story takes other turns; but this many were not told at all. */
+    if (torture.not_reached * 2 > torture.told)
+        puts("FAILED: most of the calls were not found again");
+    return torture.bad > 0 || torture.not_reached * 2 > torture.told;
 }
 
 /* The excuses are of these versions.  With others, only our own calls fail. */
@@ -683,13 +691,14 @@ int main(int argc, char **argv)
     int rc;
 
     if (argc < 2) {
-        (void)fputs("usage: test_torture alloc|rows|calls [all | THREAD K WAY]\n", stderr);
+        (void)fputs("usage: test_torture alloc|rows|calls [all | ours | THREAD K WAY]\n", stderr);
         return 2;
     }
     torture.kind = strcmp(argv[1], "calls") == 0 ? FAULT_CALL : FAULT_ALLOC;
     torture.row = strcmp(argv[1], "rows") == 0 ? ROW : 1;
-    torture.all = argc == 3 || getenv("WST_LONG");
-    torture.only_ours = torture.row > 1 || !are_known_libraries();
+    torture.all = getenv("WST_LONG") || (argc == 3 && strcmp(argv[2], "all") == 0);
+    torture.only_ours =
+        torture.row > 1 || (argc == 3 && strcmp(argv[2], "ours") == 0) || !are_known_libraries();
     (void)setenv("UV_THREADPOOL_SIZE", "2", 1);
     faults_init();
     start_peer();
