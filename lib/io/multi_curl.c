@@ -162,6 +162,7 @@ static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
 
     if (!s)
         return NULL;
+    assert(fd >= 0);
     if (fstat(fd, &st) == 0)
         s->inode = st.st_ino;
     if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
