@@ -45,7 +45,7 @@ enum {
     WAITS_MAX = 200000, /* Turns of the loop in one telling: it does not spin. */
     LATE_MS = 5000,     /* For threads that libcurl has let go. */
     TEXT = 800,
-    SHOWN = 20, /* Failures in detail. */
+    SHOWN = 50, /* Failures in detail. */
     EXCUSES_MAX = 32,
 /* Of the many places inside OpenSSL's start, and inside OpenSSL otherwise, one in so many. */
 #ifdef __SANITIZE_ADDRESS__
@@ -89,6 +89,8 @@ static struct {
     struct result *result;
     FILE *output;
 } workers[WORKERS];
+
+static void die(const char *what) __attribute__((noreturn));
 
 static void die(const char *what)
 {
@@ -493,7 +495,7 @@ static void judge(const struct job *job, const struct result *result, int status
         return;
     if (excuse(result))
         return;
-    if (++torture.bad <= SHOWN || getenv("TORTURE_SHOW"))
+    if (++torture.bad <= SHOWN)
         show(job, result, status, output);
 }
 
