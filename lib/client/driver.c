@@ -756,6 +756,14 @@ void wst__driver_ask(struct wst_client *cl)
     cl->ports->turn_ask(cl->ports->world, &cl->turn);
 }
 
+/* What calls of the application have left to be done. */
+static void do_chores(struct wst_client *cl)
+{
+    wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
+    wst__steps_take_provided(cl);
+    wst__token_sync(&cl->token);
+}
+
 void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
@@ -764,11 +772,11 @@ void wst__driver_on_turn(void *arg)
         wst__client_release(cl);
         return;
     }
-    wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
-    wst__steps_take_provided(cl);
-    wst__token_sync(&cl->token);
+    if (cl->token_changed || cl->provided || wst__token_has_chores(&cl->token))
+        do_chores(cl);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
-        wst__driver_pump(cl);
+        if (has_waiting(cl))
+            wst__driver_pump(cl);
         if (cl->link)
             wst__link_flush(cl->link);
         if (!has_waiting(cl))

@@ -80,9 +80,18 @@ struct wst__link {
     void *gone_arg;
 };
 
-static void clock_read(const struct wst__link *link, struct wst__time *t)
+static uint64_t clock_us(const struct wst__link *link)
 {
-    link->config.ports->clock(link->config.ports->world, t);
+    struct wst__time t;
+
+    link->config.ports->clock(link->config.ports->world, &t);
+    return t.now_us;
+}
+
+/* Bytes have come: the loop has polled just now. */
+static void note_rx(struct wst__link *link)
+{
+    link->last_rx_ms = link->config.ports->polled_ms(link->config.ports->world);
 }
 
 static void set_reading(struct wst__link *link, bool on)
@@ -218,12 +227,12 @@ static bool on_pong(void *arg, const uint8_t *payload, size_t n)
 {
     struct wst__link *link = arg;
     uint64_t left_us = answered(link, payload, n);
-    struct wst__time t;
+    uint64_t now_us;
 
     if (left_us == 0)
         return true;
-    clock_read(link, &t);
-    link->cbs->pong(link->arg, t.now_us > left_us ? t.now_us - left_us : 1);
+    now_us = clock_us(link);
+    link->cbs->pong(link->arg, now_us > left_us ? now_us - left_us : 1);
     return !link->paused || link->we_close; /* What follows may be the answer to our close. */
 }
 
@@ -303,7 +312,7 @@ static void keep_rest(struct wst__link *link, const uint8_t *bytes, size_t n)
 /* Feeds the message layer; returns how many bytes were used. */
 static size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    struct wst_cause why = {0};
+    struct wst_cause why;
     size_t used = 0;
     int rc;
 
@@ -397,11 +406,9 @@ static void on_data(void *arg, const uint8_t *bytes, size_t n)
 {
     struct wst__link *link = arg;
     struct wst_cause why;
-    struct wst__time t;
     size_t used;
 
-    clock_read(link, &t);
-    link->last_rx_ms = t.now_ms;
+    note_rx(link);
     if (link->phase == UPGRADING) {
         used = feed_upgrade(link, bytes, n);
         bytes += used;
@@ -435,11 +442,9 @@ static uint8_t *on_place(void *arg, size_t *room)
 static void on_placed(void *arg, size_t n)
 {
     struct wst__link *link = arg;
-    struct wst_cause why = {0};
-    struct wst__time t;
+    struct wst_cause why;
 
-    clock_read(link, &t);
-    link->last_rx_ms = t.now_ms;
+    note_rx(link);
     after_feed(link, wst__ws_placed(link->ws, n, &why), &why);
 }
 
@@ -545,27 +550,28 @@ static void flush_messages(struct wst__link *link)
     const struct wst__ports *ports = link->config.ports;
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
-    size_t count;
-    struct wst__time t = {0};
+    uint64_t now_us = 0;
 
     if (link->ping_waits)
-        clock_read(link, &t); /* Before the write: on loopback the pong may be there after it. */
-    while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
+        now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
+    while (wst__ws_buffered(link->ws) > 0) {
+        size_t count;
         size_t total = 0;
         size_t wrote;
-        bool all;
 
         if (left == 0) {
             link->cbs->wants_flush(link->arg);
             break;
         }
-
+        count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
-        all = write_out(link, iov, count, total, &wrote);
-        wst__ws_sent_and_sealed(link->ws, wrote, ports->stream_sealed(ports->world, link->stream));
-        if (!all)
+        if (!write_out(link, iov, count, total, &wrote)) {
+            wst__ws_sent_and_sealed(link->ws, wrote,
+                                    ports->stream_sealed(ports->world, link->stream));
             break;
+        }
+        wst__ws_sent(link->ws, wrote);
         left -= wrote < left ? wrote : left;
     }
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
@@ -573,7 +579,7 @@ static void flush_messages(struct wst__link *link)
         link->shut = true;
         ports->stream_shutdown(ports->world, link->stream);
     }
-    note_ping_left(link, t.now_us);
+    note_ping_left(link, now_us);
 }
 
 /* Hands out what was held back, once receiving goes on. */
@@ -602,7 +608,7 @@ void wst__link_flush(struct wst__link *link)
 
     if (link->phase == OVER)
         return;
-    if (!link->broken && link->ws)
+    if ((link->held.len || !link->reading) && !link->broken && link->ws)
         flush_held(link);
     if (!link->broken && !link->blocked && flush_request(link) && link->ws)
         flush_messages(link);
@@ -671,15 +677,11 @@ void wst__link_close(struct wst__link *link, int code, const char *reason)
 
 void wst__link_pause(struct wst__link *link, bool paused)
 {
-    struct wst__time t;
-
     if (link->paused == paused)
         return;
     link->paused = paused;
-    if (!paused) { /* The liveness clock has stood: what came meanwhile has not been read yet. */
-        clock_read(link, &t);
-        link->last_rx_ms = t.now_ms;
-    }
+    if (!paused) /* The liveness clock has stood: what came meanwhile has not been read yet. */
+        link->last_rx_ms = clock_us(link) / 1000;
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);
     else

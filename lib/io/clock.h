@@ -13,6 +13,8 @@ struct wst__clock {
 
 void wst__clock_init(struct wst__clock *c);
 void wst__clock_read(struct wst__clock *c, struct wst__time *t);
+/* |now_ms| when the loop polled last, or begins a turn: libuv keeps it. */
+uint64_t wst__clock_polled_ms(struct uv_loop_s *uv);
 /*
  * The fallback alone: adds to |c| what the wall clock went on more than the monotonic one since
  * the last reading, when that is too much to be a correction.  Returns the time slept so far.

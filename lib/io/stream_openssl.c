@@ -653,6 +653,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct wst__stream *s = poll->data;
 
+    wst__turns_polling(&s->io->turns);
+    if (s->phase == READY && !s->ssl && status == 0 && events == UV_READABLE) {
+        if (s->reading)
+            read_plain(s); /* As most often; it changes nothing of what we look for. */
+        return;
+    }
     if (status < 0) {
         s->broken = true;
         s->polled = 0;
@@ -916,7 +922,8 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
         return system_cause(s, why, s->write_errno);
     s->blocked = s->write_wants_read; /* Until something was read it would wait again. */
     rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_plain(s, iov, count, wrote, why);
-    look(s);
+    if (s->blocked || s->polled != UV_READABLE)
+        look(s);
     return rc;
 }
 

@@ -1,8 +1,10 @@
 /*
  * Turns run from a prepare handle, which the loop calls before it polls.  While one is asked for,
- * an idle handle is active beside it: the loop then neither sleeps nor ends, wherever the wish
- * came from: a timer, another prepare handle behind ours, a callback of the poll phase, or
- * outside uv_run().  At other times neither handle keeps the loop alive.
+ * that handle keeps the loop alive; at other times it does not.
+ *
+ * A wish that comes from another prepare handle, behind ours, would have to wait until the loop has
+ * polled, and slept.  From there on, until it is known that the loop is polling, an idle handle is
+ * started with each wish: then it does not sleep.
  */
 #include "io/turn_uv.h"
 
@@ -53,25 +55,41 @@ static void on_idle(uv_idle_t *idle)
     (void)idle; /* It only keeps the loop from sleeping. */
 }
 
+static void keep_awake(struct wst__turns *t)
+{
+    if (t->awake)
+        return;
+    t->awake = true;
+    (void)uv_idle_start(&t->idle, on_idle);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct wst__turns *t = prepare->data;
-    struct wst__turn batch;
+    struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
 
     t->io->thread = uv_thread_self();
-    ring_init(&batch);
+    t->too_late = false;
     ring_move(&t->now, &t->later);
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
-        ring_move(&batch, &t->now);
-        while (!ring_empty(&batch)) {
-            struct wst__turn *turn = batch.next;
+        struct wst__turn *turn;
 
+        ring_add(&t->now, &end);
+        while ((turn = t->now.next) != &end) {
             wst__turn_drop(turn);
-            turn->cb(turn->arg); /* May drop others, in |batch| too. */
+            turn->cb(turn->arg); /* May drop others. */
         }
+        ring_remove(&end);
     }
-    if (ring_empty(&t->now) && ring_empty(&t->later))
-        (void)uv_idle_stop(&t->idle);
+    t->too_late = true;
+    if (ring_empty(&t->now) && ring_empty(&t->later)) {
+        uv_unref((uv_handle_t *)&t->prepare);
+        if (t->awake)
+            (void)uv_idle_stop(&t->idle);
+        t->awake = false;
+    } else {
+        keep_awake(t);
+    }
 }
 
 void wst__turns_init(struct wst__turns *t, struct wst__io *io)
@@ -109,7 +127,9 @@ static void ask(struct wst__turns *t, struct wst__turn *ring, struct wst__turn *
         return;
     turn->asked = true;
     ring_add(ring, turn);
-    (void)uv_idle_start(&t->idle, on_idle);
+    uv_ref((uv_handle_t *)&t->prepare);
+    if (t->too_late)
+        keep_awake(t);
 }
 
 void wst__turn_ask(struct wst__turns *t, struct wst__turn *turn)
