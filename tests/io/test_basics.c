@@ -229,6 +229,13 @@ static void test_turn_before_sleep(void **state)
     run_dry(w);
 }
 
+static void on_prepare_behind(uv_prepare_t *prepare)
+{
+    if (shared->runs == 0)
+        ask_shared();
+    (void)prepare;
+}
+
 /* From a prepare handle that the loop calls after ours: the wish must not sleep through the poll.
  */
 static void test_turn_from_behind(void **state)
@@ -243,7 +250,7 @@ static void test_turn_from_behind(void **state)
     a.turn.arg = &a;
     shared = &a;
     (void)uv_prepare_init(&w->uv, &behind);
-    (void)uv_prepare_start(&behind, on_prepare);
+    (void)uv_prepare_start(&behind, on_prepare_behind);
     (void)uv_prepare_stop(ours); /* libuv calls the one that was started last first. */
     (void)uv_prepare_start(ours, cb);
     (void)uv_timer_init(&w->uv, &far);
@@ -252,6 +259,7 @@ static void test_turn_from_behind(void **state)
     assert_int_equal(a.runs, 0);
     (void)uv_run(&w->uv, UV_RUN_NOWAIT);
     assert_int_equal(a.runs, 1);
+    uv_close((uv_handle_t *)&behind, NULL);
     uv_close((uv_handle_t *)&far, NULL);
     run_dry(w);
 }
