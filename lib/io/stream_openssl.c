@@ -494,6 +494,16 @@ static void become_ready(struct wst__stream *s)
     s->cbs.ready(s->arg, &s->timing);
 }
 
+/* Our last flight leaves with what |ready| writes, when it writes something at once. */
+static void become_ready_tls(struct wst__stream *s)
+{
+    become_ready(s);
+    if (s->phase == READY)
+        (void)flush(s); /* If it breaks, the next write or read says so. */
+    else
+        wst__sealed_clear(&s->io->hub.out);
+}
+
 /* Goes on with |n| received bytes, which may hold the first ones of the application, too. */
 static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
 {
@@ -504,18 +514,20 @@ static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
     s->feed = bytes;
     s->feed_len = n;
     rc = SSL_do_handshake(s->ssl);
-    if (rc != 1)
-        judge(s, rc, &why);
-    if (!flush(s) && why.code == 0)
-        (void)system_cause(s, &why, s->write_errno);
-    if (rc == 1 && why.code == 0)
+    if (rc == 1)
         (void)wst__tls_check(&s->peer, s->ssl, &why);
-    if (why.code != 0)
+    else
+        judge(s, rc, &why);
+    if ((rc != 1 || why.code != 0) && !flush(s) && why.code == 0)
+        (void)system_cause(s, &why, s->write_errno);
+    if (why.code != 0) {
         end(s, &why);
-    else if (!keep_rest(s)) /* |ready| may do anything: the input is the stream's own meanwhile. */
+    } else if (!keep_rest(s)) { /* |ready| may do anything: the input is our own meanwhile. */
+        wst__sealed_clear(&s->io->hub.out);
         end_by_memory(s);
-    else if (rc == 1)
-        become_ready(s);
+    } else if (rc == 1) {
+        become_ready_tls(s);
+    }
     if (s->phase == READY && s->rest)
         wst__turn_ask(&s->io->turns, &s->turn);
 }

@@ -547,7 +547,7 @@ static int steps_ahead(struct wst__ws *ws, struct wst__frames *f, const uint8_t 
 static void put_frames(struct wst__ws *ws, struct wst__frames *f, int rc)
 {
     ws->frames = NULL;
-    if (ws->over || rc < 0 || !wst__frames_rewind(f))
+    if (rc < 0 || !wst__frames_rewind(f))
         wst__frames_free(f);
     else if (wst__frames_busy(f))
         ws->frames = f;
