@@ -68,7 +68,9 @@ static void on_prepare(uv_prepare_t *prepare)
     struct wst__turns *t = prepare->data;
     struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
 
+#ifndef NDEBUG
     t->io->thread = uv_thread_self();
+#endif
     t->too_late = false;
     ring_move(&t->now, &t->later);
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
