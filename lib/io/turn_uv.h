@@ -14,9 +14,9 @@ struct wst__turns {
     uv_idle_t idle;
     struct wst__turn now;   /* Head of a ring: to be run before the loop sleeps. */
     struct wst__turn later; /* Head of a ring: not before the loop has polled once more. */
-    bool too_late; /* The loop may go to sleep before the next wish is seen. */
-    bool awake;    /* |idle| is active. */
-    int open;      /* Handles that are closing. */
+    bool too_late;          /* The loop may go to sleep before the next wish is seen. */
+    bool awake;             /* |idle| is active. */
+    int open;               /* Handles that are closing. */
     void (*closed)(void *arg);
     void *closed_arg;
 };
