@@ -264,7 +264,7 @@ int wst_client_send(struct wst_client *cl, enum wst_message_type type, const voi
     if (!is_open(cl))
         return WST_ERR_NOT_OPEN;
     rc = wst__link_send(cl->link, type, data, len, ref);
-    if (rc == 0)
+    if (rc == 0 && !cl->receiving)
         wst__driver_ask(cl);
     return rc;
 }

@@ -215,8 +215,11 @@ static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t
 
     if (cl->closing)
         return false;
-    if (config_of(cl)->on_message)
-        config_of(cl)->on_message(cl, type, data, n, cl->arg);
+    if (!config_of(cl)->on_message)
+        return true;
+    cl->receiving = true;
+    config_of(cl)->on_message(cl, type, data, n, cl->arg);
+    cl->receiving = false;
     return !cl->closing;
 }
 
@@ -280,6 +283,17 @@ static void on_link_wants_flush(void *arg)
     wst__driver_ask(arg);
 }
 
+/* The answers to what came leave at once, if nothing has been asked for that comes before. */
+static void on_link_received(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    if (cl->closing || has_waiting(cl))
+        wst__driver_ask(cl);
+    else
+        wst__link_flush(cl->link);
+}
+
 static void on_link_unsent(void *arg, void *ref, size_t n)
 {
     struct wst_client *cl = arg;
@@ -302,6 +316,7 @@ static const struct wst__link_cbs link_cbs = {
     .closed = on_link_closed,
     .drained = on_link_drained,
     .wants_flush = on_link_wants_flush,
+    .received = on_link_received,
     .unsent = on_link_unsent,
 };
 

@@ -292,8 +292,17 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
         link->peer_close = false;
         begin_ending(link);
     }
-    if (link->phase != OVER && wst__ws_buffered(link->ws))
-        link->cbs->wants_flush(link->arg);
+}
+
+/* The last thing that is done with what came: answers to it need not wait for the turn. */
+static void end_receive(struct wst__link *link)
+{
+    if (link->phase == OVER || wst__ws_buffered(link->ws) == 0)
+        return;
+    if (link->held.len || !link->reading)
+        link->cbs->wants_flush(link->arg); /* That goes on in the turn, too. */
+    else
+        link->cbs->received(link->arg);
 }
 
 /*
@@ -427,6 +436,7 @@ static void on_data(void *arg, const uint8_t *bytes, size_t n)
     }
     used = feed(link, bytes, n);
     keep_rest(link, bytes + used, n - used);
+    end_receive(link);
 }
 
 static uint8_t *on_place(void *arg, size_t *room)
@@ -446,6 +456,7 @@ static void on_placed(void *arg, size_t n)
 
     note_rx(link);
     after_feed(link, wst__ws_placed(link->ws, n, &why), &why);
+    end_receive(link);
 }
 
 static void on_writable(void *arg)
