@@ -665,7 +665,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct wst__stream *s = poll->data;
 
-    wst__turns_polling(&s->io->turns);
     if (s->phase == READY && !s->ssl && status == 0 && events == UV_READABLE) {
         if (s->reading)
             read_plain(s); /* As most often; it changes nothing of what we look for. */

@@ -1,10 +1,7 @@
 /*
- * Turns run from a prepare handle, which the loop calls before it polls.  While one is asked for,
- * that handle keeps the loop alive; at other times it does not.
- *
- * A wish that comes from another prepare handle, behind ours, would have to wait until the loop has
- * polled, and slept.  From there on, until it is known that the loop is polling, an idle handle is
- * started with each wish: then it does not sleep.
+ * Turns run from an idle handle, which is active while one is asked for: the loop calls it before
+ * it polls the next time, and until then neither sleeps nor ends, wherever the wish came from.  A
+ * wish from a prepare handle, which the loop calls later, lets it poll once without waiting.
  */
 #include "io/turn_uv.h"
 
@@ -52,26 +49,10 @@ static void ring_move(struct wst__turn *to, struct wst__turn *from)
 
 static void on_idle(uv_idle_t *idle)
 {
-    (void)idle; /* It only keeps the loop from sleeping. */
-}
-
-static void keep_awake(struct wst__turns *t)
-{
-    if (t->awake)
-        return;
-    t->awake = true;
-    (void)uv_idle_start(&t->idle, on_idle);
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-    struct wst__turns *t = prepare->data;
+    struct wst__turns *t = idle->data;
     struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
 
-#ifndef NDEBUG
     t->io->thread = uv_thread_self();
-#endif
-    t->too_late = false;
     ring_move(&t->now, &t->later);
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
         struct wst__turn *turn;
@@ -83,15 +64,8 @@ static void on_prepare(uv_prepare_t *prepare)
         }
         ring_remove(&end);
     }
-    t->too_late = true;
-    if (ring_empty(&t->now) && ring_empty(&t->later)) {
-        uv_unref((uv_handle_t *)&t->prepare);
-        if (t->awake)
-            (void)uv_idle_stop(&t->idle);
-        t->awake = false;
-    } else {
-        keep_awake(t);
-    }
+    if (ring_empty(&t->now) && ring_empty(&t->later))
+        (void)uv_idle_stop(idle);
 }
 
 void wst__turns_init(struct wst__turns *t, struct wst__io *io)
@@ -99,27 +73,21 @@ void wst__turns_init(struct wst__turns *t, struct wst__io *io)
     t->io = io;
     ring_init(&t->now);
     ring_init(&t->later);
-    (void)uv_prepare_init(io->uv, &t->prepare);
     (void)uv_idle_init(io->uv, &t->idle);
-    t->prepare.data = t->idle.data = t;
-    (void)uv_prepare_start(&t->prepare, on_prepare);
-    uv_unref((uv_handle_t *)&t->prepare);
+    t->idle.data = t;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct wst__turns *t = handle->data;
 
-    if (--t->open == 0)
-        t->closed(t->closed_arg);
+    t->closed(t->closed_arg);
 }
 
 void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg)
 {
     t->closed = closed;
     t->closed_arg = arg;
-    t->open = 2;
-    uv_close((uv_handle_t *)&t->prepare, on_closed);
     uv_close((uv_handle_t *)&t->idle, on_closed);
 }
 
@@ -129,9 +97,7 @@ static void ask(struct wst__turns *t, struct wst__turn *ring, struct wst__turn *
         return;
     turn->asked = true;
     ring_add(ring, turn);
-    uv_ref((uv_handle_t *)&t->prepare);
-    if (t->too_late)
-        keep_awake(t);
+    (void)uv_idle_start(&t->idle, on_idle);
 }
 
 void wst__turn_ask(struct wst__turns *t, struct wst__turn *turn)

@@ -10,29 +10,20 @@ struct wst__io;
 
 struct wst__turns {
     struct wst__io *io;
-    uv_prepare_t prepare;
     uv_idle_t idle;
     struct wst__turn now;   /* Head of a ring: to be run before the loop sleeps. */
     struct wst__turn later; /* Head of a ring: not before the loop has polled once more. */
-    bool too_late;          /* The loop may go to sleep before the next wish is seen. */
-    bool awake;             /* |idle| is active. */
-    int open;               /* Handles that are closing. */
     void (*closed)(void *arg);
     void *closed_arg;
 };
 
 void wst__turns_init(struct wst__turns *t, struct wst__io *io);
-/* No turn runs any more; |closed| does when both handles are out of the loop. */
+/* No turn runs any more; |closed| does when the handle is out of the loop. */
 void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg);
 /* Runs |turn| before the loop sleeps; asking again before that changes nothing. */
 void wst__turn_ask(struct wst__turns *t, struct wst__turn *turn);
 /* The same, but other work of the loop goes first: for what is done in portions. */
 void wst__turn_ask_later(struct wst__turns *t, struct wst__turn *turn);
-/* Says that the loop has slept, from a callback of the poll phase: only to save work. */
-static inline void wst__turns_polling(struct wst__turns *t)
-{
-    t->too_late = false;
-}
 /* Not any more.  |turn| need not have been asked for. */
 void wst__turn_drop(struct wst__turn *turn);
 
