@@ -98,6 +98,8 @@ static inline void bench_stop(void)
 
 static inline void bench_latency(uint64_t ns)
 {
+    if (bench.counted)
+        return;
     bench.latencies[bench.latency_count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
 }
 

@@ -212,13 +212,12 @@ static void on_link_opened(void *arg, const char *subprotocol)
 static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
 {
     struct wst_client *cl = arg;
+    wst_message_cb on_message = config_of(cl)->on_message;
 
-    if (cl->closing)
-        return false;
-    if (!config_of(cl)->on_message)
-        return true;
+    if (cl->closing || !on_message)
+        return !cl->closing;
     cl->receiving = true;
-    config_of(cl)->on_message(cl, type, data, n, cl->arg);
+    on_message(cl, type, data, n, cl->arg);
     cl->receiving = false;
     return !cl->closing;
 }

@@ -256,13 +256,6 @@ static bool on_closed(void *arg, int code, const char *reason, size_t n)
     return true;
 }
 
-static void on_sent(void *arg, void *ref, size_t n)
-{
-    (void)arg; /* Counted by the message layer. */
-    (void)ref;
-    (void)n;
-}
-
 static void on_drained(void *arg)
 {
     struct wst__link *link = arg;
@@ -274,7 +267,7 @@ static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
     struct wst_cause why;
 
-    if (n == 0 || link->phase == OVER || wst__buf_add(&link->held, bytes, n) == 0)
+    if (link->phase == OVER || wst__buf_add(&link->held, bytes, n) == 0)
         return;
     wst__cause(&why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory for %zu received bytes", n);
     note_broken(link, &why);
@@ -312,21 +305,19 @@ static void end_receive(struct wst__link *link)
 static void keep_rest(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
     hold(link, bytes, n);
-    if (n > 0 && link->phase != OVER && wst__ws_yielded(link->ws)) {
+    if (link->phase != OVER && wst__ws_yielded(link->ws)) {
         set_reading(link, false);
         link->cbs->wants_flush(link->arg);
     }
 }
 
 /* Feeds the message layer; returns how many bytes were used. */
-static size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
+static inline size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
     struct wst_cause why;
     size_t used = 0;
     int rc;
 
-    if (n == 0)
-        return 0;
     if (link->deaf || link->phase == OVER)
         return n;
     if (link->paused && !link->we_close)
@@ -347,11 +338,8 @@ static void random_bytes(void *arg, void *p, size_t n)
 
 static int begin_messages(struct wst__link *link, struct wst_cause *why)
 {
-    static const struct wst__ws_cbs cbs = {.message = on_message,
-                                           .pong = on_pong,
-                                           .closed = on_closed,
-                                           .sent = on_sent,
-                                           .drained = on_drained};
+    static const struct wst__ws_cbs cbs = {
+        .message = on_message, .pong = on_pong, .closed = on_closed, .drained = on_drained};
     struct wst__ws_config config = {
         .pool = link->config.ports->ws_pool,
         .max_message_bytes = link->config.max_message_bytes,
@@ -411,31 +399,39 @@ static void on_ready(void *arg, const struct wst__stream_timing *timing)
     link->cbs->ready(link->arg, timing);
 }
 
+/* Before it is open only the answer to the upgrade may come; returns how many bytes are of it. */
+static size_t take_answer(struct wst__link *link, const uint8_t *bytes, size_t n)
+{
+    struct wst_cause why;
+
+    if (link->phase == UPGRADING)
+        return feed_upgrade(link, bytes, n);
+    wst__cause(&why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
+               "the server spoke before it was asked: is this a WebSocket server?");
+    finish(link, &why);
+    return n;
+}
+
 static void on_data(void *arg, const uint8_t *bytes, size_t n)
 {
     struct wst__link *link = arg;
-    struct wst_cause why;
     size_t used;
 
     note_rx(link);
-    if (link->phase == UPGRADING) {
-        used = feed_upgrade(link, bytes, n);
+    if (link->phase < OPEN) {
+        used = take_answer(link, bytes, n);
         bytes += used;
         n -= used;
-    } else if (link->phase < UPGRADING) {
-        wst__cause(&why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
-                   "the server spoke before it was asked: is this a WebSocket server?");
-        finish(link, &why);
-        return;
+        if (n == 0)
+            return;
     }
-    if (link->phase == OVER || n == 0)
-        return;
     if (link->held.len) { /* In order. */
         hold(link, bytes, n);
         return;
     }
     used = feed(link, bytes, n);
-    keep_rest(link, bytes + used, n - used);
+    if (used < n)
+        keep_rest(link, bytes + used, n - used);
     end_receive(link);
 }
 
@@ -443,8 +439,7 @@ static uint8_t *on_place(void *arg, size_t *room)
 {
     struct wst__link *link = arg;
 
-    if (!link->ws || link->deaf || link->phase == OVER || link->held.len ||
-        (link->paused && !link->we_close))
+    if (!link->ws || link->phase == OVER || link->held.len || (link->paused && !link->we_close))
         return NULL;
     return wst__ws_place(link->ws, room);
 }
@@ -536,8 +531,6 @@ static bool flush_request(struct wst__link *link)
     struct iovec iov = {link->request.data, link->request.len};
     size_t wrote;
 
-    if (link->request.len == 0)
-        return true;
     if (write_out(link, &iov, 1, link->request.len, &wrote)) {
         wst__buf_fini(&link->request); /* The ticket is gone with it. */
         return true;
@@ -570,10 +563,6 @@ static void flush_messages(struct wst__link *link)
         size_t total = 0;
         size_t wrote;
 
-        if (left == 0) {
-            link->cbs->wants_flush(link->arg);
-            break;
-        }
         count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
@@ -583,7 +572,11 @@ static void flush_messages(struct wst__link *link)
             break;
         }
         wst__ws_sent(link->ws, wrote);
-        left -= wrote < left ? wrote : left;
+        if (wrote >= left) {
+            link->cbs->wants_flush(link->arg);
+            break;
+        }
+        left -= wrote;
     }
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
@@ -604,7 +597,8 @@ static void flush_held(struct wst__link *link)
     if (held.len) {
         wst__buf_init(&link->held, HELD_MAX, true);
         used = feed(link, held.data, held.len);
-        keep_rest(link, held.data + used, held.len - used);
+        if (used < held.len)
+            keep_rest(link, held.data + used, held.len - used);
         wst__buf_fini(&held);
     }
     if (link->phase == OVER) /* The owner has dropped us meanwhile. */
@@ -621,7 +615,8 @@ void wst__link_flush(struct wst__link *link)
         return;
     if ((link->held.len || !link->reading) && !link->broken && link->ws)
         flush_held(link);
-    if (!link->broken && !link->blocked && flush_request(link) && link->ws)
+    if (!link->broken && !link->blocked && (link->request.len == 0 || flush_request(link)) &&
+        link->ws)
         flush_messages(link);
     if (link->broken) {
         kept_cause(link, &why);

@@ -56,10 +56,3 @@ void wst__clock_read(struct wst__clock *c, struct wst__time *t)
     else
         t->boot_ms = t->now_ms + wst__clock_slept(c, t->now_ms, read_ms(CLOCK_REALTIME));
 }
-
-uint64_t wst__clock_polled_ms(struct uv_loop_s *uv)
-{
-    uint64_t now_ms = uv_now(uv);
-
-    return now_ms ? now_ms : 1;
-}

@@ -329,9 +329,11 @@ static uint8_t *ask_place(struct wst__stream *s, size_t *room)
 
     *room = 0;
     place = s->cbs.place ? s->cbs.place(s->arg, room) : NULL;
+    if (!place || *room == 0)
+        return NULL;
     if (*room > PLACE_MAX)
         *room = PLACE_MAX;
-    return *room > 0 ? place : NULL;
+    return place;
 }
 
 /* recv(), with its end and its errors told; false: there is nothing to go on with. */
@@ -351,7 +353,7 @@ static bool receive(struct wst__stream *s, uint8_t *to, size_t room, size_t *n)
     return false;
 }
 
-static void read_plain(struct wst__stream *s)
+static inline void read_plain(struct wst__stream *s)
 {
     size_t room;
     size_t n;
@@ -811,12 +813,14 @@ static int write_plain(struct wst__stream *s, const struct iovec *iov, size_t co
         size_t some = count < IOVS_MAX ? count : IOVS_MAX;
         ssize_t n = send_pieces(s->fd, iov, some);
 
-        if (n < 0 && errno == EINTR)
+        if (n >= 0) {
+            *wrote += (size_t)n;
+        } else if (errno == EINTR) {
             continue;
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
             return system_cause(s, why, s->write_errno = errno);
-        *wrote += n > 0 ? (size_t)n : 0;
-        if (n < 0 || (size_t)n < size_of(iov, some)) {
+        }
+        if (n < 0 || (size_t)n < (some == 1 ? iov->iov_len : size_of(iov, some))) {
             s->blocked = true;
             return 0;
         }
