@@ -19,9 +19,9 @@ import threading
 # Mode of the client, type, how many, bound.  Measured on Debian 12 (gcc 12, -O2, with asserts):
 # 1825, 1321, 235.
 WORK = [
-    ("echo", "text", 500, 1950),
-    ("turn", "binary", 1000, 1420),
-    ("recv", "text", 8000, 260),
+    ("echo", "text", 500, 1900),
+    ("turn", "binary", 1000, 1390),
+    ("recv", "text", 8000, 250),
 ]
 SIZE = 64
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
