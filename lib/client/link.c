@@ -559,11 +559,10 @@ static void flush_messages(struct wst__link *link)
     if (link->ping_waits)
         now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
     while (wst__ws_buffered(link->ws) > 0) {
-        size_t count;
+        size_t count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         size_t total = 0;
         size_t wrote;
 
-        count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
         if (!write_out(link, iov, count, total, &wrote)) {
@@ -572,6 +571,7 @@ static void flush_messages(struct wst__link *link)
             break;
         }
         wst__ws_sent(link->ws, wrote);
+        /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
         if (wrote >= left) {
             link->cbs->wants_flush(link->arg);
             break;
