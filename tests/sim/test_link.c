@@ -555,6 +555,62 @@ static void stop_sends_the_queue(void **state)
     tale_end(t);
 }
 
+/* Three short texts that come in one go. */
+static const uint8_t burst[] = {0x81, 1, 'a', 0x81, 1, 'b', 0x81, 1, 'c'};
+
+static void answer(struct sim_app *app, enum sim_cb cb)
+{
+    if (cb == SIM_CB_MESSAGE)
+        (void)sim_send(app, 100);
+}
+
+/* The answers to what came in one go leave in one write, however many they are. */
+static void answers_leave_together(void **state)
+{
+    struct tale *t = tale_new();
+    unsigned before;
+
+    (void)state;
+    t->app.hook = answer;
+    t->links[0].mute = true;
+    tale_open(t);
+    before = t->w.stream_writes;
+    sim_ws_raw(&t->w, burst, sizeof burst);
+    tale_run(t, 100);
+    assert_int_equal(t->app.counts[SIM_CB_MESSAGE], 3);
+    assert_int_equal(t->app.sent, 3);
+    assert_int_equal(wst_client_buffered(t->app.client), 0);
+    assert_int_equal(t->w.stream_writes, before + 1);
+    sim_ws_reset(&t->w);
+    tale_end(t);
+}
+
+static void answer_and_close(struct sim_app *app, enum sim_cb cb)
+{
+    if (cb != SIM_CB_MESSAGE)
+        return;
+    (void)sim_send(app, 100);
+    sim_close(app);
+}
+
+/* Once it is closed nothing leaves any more: not the answer of the same callback, either. */
+static void answer_and_close_inside(void **state)
+{
+    struct tale *t = tale_new();
+    unsigned before;
+
+    (void)state;
+    t->app.hook = answer_and_close;
+    tale_open(t);
+    before = t->w.stream_writes;
+    sim_ws_raw(&t->w, burst, 3); /* One message: nothing is held back behind it. */
+    tale_run(t, 100);
+    assert_int_equal(t->app.counts[SIM_CB_MESSAGE], 1);
+    assert_int_equal(t->app.unsent, 1);
+    assert_int_equal(t->w.stream_writes, before);
+    tale_end(t);
+}
+
 /* ---- Receiving ----------------------------------------------------------------------------- */
 
 /* 101 and two frames, cut at every byte. */
@@ -845,6 +901,8 @@ int main(void)
         cmocka_unit_test(unsent_at_close),
         cmocka_unit_test(stop_sends_the_queue),
         cmocka_unit_test(every_ping_of_an_upload_is_answered),
+        cmocka_unit_test(answers_leave_together),
+        cmocka_unit_test(answer_and_close_inside),
         cmocka_unit_test(split_at_every_byte),
         cmocka_unit_test(dribble),
         cmocka_unit_test(large_echo),

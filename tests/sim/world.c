@@ -173,6 +173,11 @@ static void clock_read(void *world, struct wst__time *t)
     t->wall_s = START_WALL_S + (int64_t)((w->real_us - START_BOOT_US) / 1000000) + w->wall_offset_s;
 }
 
+static uint64_t polled_ms(void *world)
+{
+    return sim_mono_us(world) / 1000;
+}
+
 static bool earlier(const struct sim_event *a, const struct sim_event *b)
 {
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->seq < b->seq;
@@ -649,6 +654,7 @@ void sim_world_init(struct sim_world *w, uint64_t seed)
     w->ports = (struct wst__ports){
         .world = w,
         .clock = clock_read,
+        .polled_ms = polled_ms,
         .random = random_bytes,
         .timer_new = timer_new,
         .timer_set = timer_set,

@@ -148,6 +148,7 @@ struct sim_world {
     struct wst__net *net;
     struct wst__http *http;     /* The one. */
     struct wst__stream *stream; /* The newest. */
+    unsigned stream_writes;     /* So far. */
     size_t https_live, streams_live, files_live, https_begun, streams_begun;
     void **objects; /* Everything that was ever made: freed with the world. */
     size_t object_count, object_room;

@@ -16,7 +16,7 @@
 #include <strings.h>
 
 #define BUFFER_MAX   ((size_t)64 << 20)
-#define INPUT_BUFFER ((size_t)64 * 1024)
+#define INPUT_BUFFER ((size_t)128 * 1024)
 #define WINDOW       ((size_t)64 * 1024)
 
 enum phase { DIALING, READY, ENDED, CLOSED };
@@ -829,6 +829,7 @@ static int stream_write(void *world, struct wst__stream *s, const struct iovec *
 
     for (size_t i = 0; i < count; i++)
         total += iov[i].iov_len;
+    w->stream_writes++;
     if (s->phase == DIALING || s->phase == CLOSED || s->shut || total == 0)
         sim_fail(w, "stream_write of %zu bytes in the wrong state", total);
     if (s->phase == ENDED || s->end == WST_ERR_RESET)
