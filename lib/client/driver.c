@@ -822,7 +822,8 @@ void wst__driver_on_turn(void *arg)
     if (cl->token_changed || cl->provided || wst__token_has_chores(&cl->token))
         do_chores(cl);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
-        wst__driver_pump(cl);
+        if (has_waiting(cl) || cl->offline.count > 0)
+            wst__driver_pump(cl);
         if (cl->link)
             wst__link_flush(cl->link);
         if (!has_waiting(cl))
