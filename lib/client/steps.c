@@ -242,6 +242,8 @@ static void on_http_sent(void *arg)
     struct wst__event ev = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
 
     if (cl->http_step == WST_STEP_TICKET) {
+        wst__log(&cl->log, WST_LOG_DEBUG, "#%llu the ticket's request has left",
+                 (unsigned long long)cl->core.attempt);
         wst__driver_push(cl, &ev);
         wst__driver_ask(cl);
     }
