@@ -56,8 +56,8 @@ class Fleet:
     def __init__(self, prefix, groups, clients):
         # So many pings at once are work for the proxies, too.
         ping = max(1000, 4 * clients)
-        options = {"base": 100, "cap": 1000, "stable": 1000, "spread": 500, "step": 3000,
-                   "attempt": 8000, "ping": ping, "pong": 2000}
+        options = {"base": 100, "cap": 1000, "stable": 1000, "spread": 500, "step": 4000,
+                   "attempt": 10000, "ping": ping, "pong": 2000}
         words = [f"{name}={value}" for name, value in options.items()]
         words += [f"{name}={count},{url}" + (f",{pem}" if pem else "")
                   for name, (count, url, pem) in groups.items()]
@@ -129,6 +129,7 @@ class Stage:
 
     def __init__(self):
         self.stack = []
+        self.ticket_life_s = TICKET_LIFE_S
         self.jwt_secret = secrets.token_hex(16)
 
     def _enter(self, part):

@@ -28,12 +28,13 @@ class Attempt:
 
 
 def read_trace(path):
-    """The attempts of each client, and how often each thing happened."""
-    attempts, counts = collections.defaultdict(list), collections.Counter()
+    """When it begins, the attempts of each client, and how often each thing happened."""
+    attempts, counts, first = collections.defaultdict(list), collections.Counter(), None
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             at, client, event, *rest = line.rstrip("\n").split(" ", 3)
             at, client = int(at) / 1e6, int(client)
+            first = first or at
             counts[event] += 1
             if event == "A":
                 attempts[client].append(Attempt(at))
@@ -50,7 +51,7 @@ def read_trace(path):
                 counts[event + " " + rest[0].split(" ")[1]] += 1
             elif event == "L" and rest[0].endswith("the ticket's request has left"):
                 last.sent.append(at)
-    return attempts, counts
+    return first, attempts, counts
 
 
 class Ticket:
@@ -63,11 +64,15 @@ class Ticket:
 class Evidence:
     def __init__(self, trace, redis, servers, life_s):
         self.life_s = life_s
-        self.attempts, self.counts = read_trace(trace)
+        begun, self.attempts, self.counts = read_trace(trace)
         self.lives = redis.lives
         self.servers = servers
-        self.tickets = {}
+        self.tickets, self.made = {}, set()  # |made|: in the warm-up, too.
         for at, command, name, user in redis.commands():
+            if command == "SET":
+                self.made.add(hashlib.sha256(name.encode()).hexdigest())
+            if at < begun:
+                continue
             if command == "SET":
                 assert name not in self.tickets, "a ticket was made twice"
                 client = user.removeprefix("client-")
@@ -98,11 +103,9 @@ class Evidence:
 
     def check_logs_agree(self):
         """What the servers handed out is what Redis was given."""
-        made = {hashlib.sha256(name.encode()).hexdigest()[:12] for name in self.tickets}
-        logged = [match.group(1)[:12] for server in self.servers for line in server.log
+        logged = [match.group(1) for server in self.servers for line in server.log
                   if (match := HASH.search(line))]
-        size = min(map(len, logged))
-        strangers = {h for h in logged if h[:size] not in {m[:size] for m in made}}
+        strangers = set(logged) - {digest[:len(logged[0])] for digest in self.made}
         assert logged and not strangers, f"{len(strangers)} tickets that Redis does not know"
         assert len(set(logged)) == len(logged), "a ticket was handed out twice"
 

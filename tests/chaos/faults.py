@@ -92,6 +92,27 @@ class Faults:
         victim.close_all(1012, "restart")
         noticed("the close code 1012")
 
+    def tickets_come_late(self):
+        """tickets are answered when most of their life is over: they are not used"""
+        stale = self._grows(self._code("TICKET_STALE"), 3)
+        for server in self.stage.servers:
+            server.faults(ticket={"delayMs": int(850 * self.stage.ticket_life_s)})
+        self._server().drop_all()
+        stale("tickets that are too old")
+        for server in self.stage.servers:
+            server.reset_faults()
+
+    def upgrades_come_late(self):
+        """upgrades take so long to be looked at that their tickets expire on the way"""
+        refused = self._grows(lambda now: sum(server.log_count("ticket invalid or expired")
+                                              for server in self.stage.servers))
+        for server in self.stage.servers:
+            server.faults(upgrade={"delayMs": int(1100 * self.stage.ticket_life_s)})
+        self._server().drop_all()
+        refused("tickets that expired on the way")
+        for server in self.stage.servers:
+            server.reset_faults()
+
     # Redis
 
     def redis_restarted(self):
@@ -184,11 +205,17 @@ class Faults:
     def relay_cuts_anywhere(self):
         """a relay resets new connections after any number of bytes"""
         name, relay = self._relay()
-        cuts = self.fleet.status()["groups"][name]["count"]
-        before = relay.spent
+        goal = relay.spent + self.fleet.status()["groups"][name]["count"]
+
+        def enough():
+            now = self.fleet.status()["groups"][name]
+            if now["open"] == now["count"]:  # They had more than they needed: once more.
+                relay.reset_all()
+            return relay.spent >= goal
+
         relay.budget = lambda: self.chance.randint(1, 6000)
         relay.reset_all()
-        wait_until(lambda: relay.spent >= before + cuts, "connections to be cut", PATIENCE)
+        wait_until(enough, "connections to be cut", PATIENCE)
         relay.budget = None
         relay.reset_all()
 

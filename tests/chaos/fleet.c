@@ -23,7 +23,7 @@
 #include <wsticket/wsticket.h>
 
 #include <dirent.h>
-#include <malloc.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -427,6 +427,7 @@ static void live(struct group *groups, size_t count, bool warm_up)
     expect(NULL, f.alive == 0, "the loop ran dry before the last close callback");
     expect(NULL, uv_loop_close(&f.uv) == 0, "something was left in the loop");
     free(f.members);
+    OPENSSL_thread_stop(); /* It keeps the text of the last errors for each thread. */
 }
 
 static int count_descriptors(void)
