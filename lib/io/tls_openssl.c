@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -553,6 +554,7 @@ static void on_pool(uv_work_t *work)
 
     /* Nobody else looks at these two while the state is LOADING. */
     memset(&trust->why, 0, sizeof trust->why);
+    tzset(); /* OpenSSL calls it to compare dates, and the first call reads the zone's file. */
     if (load(trust, &trust->loaded, &trust->why) != 0)
         unload(&trust->loaded);
     ERR_clear_error();     /* This thread is not ours: leave no errors behind, */
