@@ -9,13 +9,15 @@ import re
 CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+|\?)(?: (E\w+))?")
 DESCRIPTOR = re.compile(r"(-?\d+)<(.*?)>(?=[,)]|$)")
 SIZE = re.compile(r"^\d+$")
-# What a loop does that never waits: its sleep, sockets that do not block, memory, threads.
+# What a loop does that never waits: its sleep, sockets that do not block, memory, threads (libuv
+# yields for the few instructions in which another thread wakes the loop).
 HARMLESS = set("""
     epoll_wait epoll_pwait epoll_ctl epoll_create1
     socket socketpair connect getsockopt setsockopt getsockname getpeername shutdown close fcntl ioctl
     recvfrom sendto sendmsg pipe2 eventfd2 timerfd_create timerfd_settime
     brk mmap munmap mprotect madvise mremap
     getrandom getpid gettid rt_sigprocmask rt_sigaction clone clone3 prlimit64 restart_syscall
+    sched_yield
     """.split())
 # These may wait, or be about a file: it depends.
 RECEIVE = ("recvfrom", "recvmsg")
@@ -77,8 +79,14 @@ def waits(call):
         # A mutex that another thread holds for a moment has the value 2; a thread that is joined
         # has its number, and a condition is waited for with a bit set.
         ok = "FUTEX_WAKE" in arguments or re.search(r"FUTEX_WAIT_PRIVATE, 2, NULL", arguments)
-        return "" if ok else "waits for a thread"
+        return "" if ok or waits_for_start(call) else "waits for a thread"
     return "not a call for a loop"
+
+
+def waits_for_start(call):
+    """sem_wait(): so libuv waits for the threads of its pool, once, as it makes them."""
+    return call.name == "futex" and re.search(
+        r"FUTEX_WAIT_BITSET_PRIVATE\|FUTEX_CLOCK_REALTIME, 0, NULL", call.arguments)
 
 
 def blocking_sockets(turns):
