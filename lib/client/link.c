@@ -393,7 +393,7 @@ static void on_ready(void *arg, const struct wst__stream_timing *timing)
     link->cbs->ready(link->arg, timing);
 }
 
-static void on_data(void *arg, const uint8_t *bytes, size_t n)
+static void on_data(void *arg, uint8_t *bytes, size_t n)
 {
     struct wst__link *link = arg;
     struct wst_cause why;
@@ -404,6 +404,7 @@ static void on_data(void *arg, const uint8_t *bytes, size_t n)
     link->last_rx_ms = t.now_ms;
     if (link->phase == UPGRADING) {
         used = feed_upgrade(link, bytes, n);
+        wst__wipe(bytes, used); /* A server may repeat the ticket in its answer. */
         bytes += used;
         n -= used;
     } else if (link->phase < UPGRADING) {

@@ -79,7 +79,10 @@ def begin(mode, stage, server, story, directory, proxy="", look_for=""):
     process = subprocess.Popen(
         [RELEASE, mode, stage, server.url, server.ca_file or "", str(directory / "trace"), path],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=directory, env=environment(), preexec_fn=allow_cores)
+        cwd=directory, preexec_fn=allow_cores,
+        # The dynamic linker, when it looks up a function at its first call, saves the registers on
+        # the stack, and with them what a memcpy() has left in there.
+        env=environment(LD_BIND_NOW="1"))
     process.stdin.write("\n".join([HEADER, BODY, proxy, f"key={QUERY}", look_for]) + "\n")
     process.stdin.flush()
     return process
@@ -108,7 +111,13 @@ def writable_memory(pid):
 
 
 def found_in(name, data):
-    return [f"{secret} in {name}" for secret, text in SECRETS.items() if text.encode() in data]
+    """What is found, with what stands around it."""
+    found = []
+    for secret, text in SECRETS.items():
+        at = data.find(text.encode())
+        if at >= 0:
+            found.append(f"{secret} in {name}: {data[max(0, at - 40):at + 60]}")
+    return found
 
 
 def stopped(pid):
