@@ -436,13 +436,10 @@ int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
     return failed ? WST_ERR_NOMEM : 0;
 }
 
-static bool waits(const struct wst__transfer *t)
-{
-    return t->wait_next != NULL;
-}
-
 static void stop_waiting(struct wst__transfer *t)
 {
+    if (!t->wait_next)
+        return;
     t->wait_prev->wait_next = t->wait_next;
     t->wait_next->wait_prev = t->wait_prev;
     t->wait_next = t->wait_prev = NULL;
@@ -523,8 +520,7 @@ void wst__transfer_shakes_hands(struct wst__transfer *t)
 
 void wst__transfer_fini(struct wst__transfer *t)
 {
-    if (waits(t))
-        stop_waiting(t);
+    stop_waiting(t);
     if (t->running)
         leave(t, CURLE_ABORTED_BY_CALLBACK);
     if (t->easy)
