@@ -71,7 +71,9 @@ def waits(call):
     if name in HARMLESS:
         return "a file" if call.on_file and name in ("fcntl", "ioctl") else ""
     if name in ("read", "write", "writev", "readv", "fstat", "newfstatat", "lseek"):
-        # An event, a timer, a pipe or a socket; asked without a path.
+        # An event, a timer, a pipe or a socket, without a path; or a descriptor that is closed.
+        if call.descriptor is None and call.error == "EBADF" and re.match(r'\d+, ""', arguments):
+            return ""
         return "a file" if call.on_file or call.descriptor is None else ""
     if name == "poll":
         return "" if arguments.endswith(", 0") else "waits"
