@@ -101,9 +101,10 @@ def promises_named():
                 with open(path, encoding="utf-8") as text:
                     sources[path] = text.read()
     files = {os.path.basename(path) for path in sources}
-    wrong = [name for name in names if os.path.basename(name) not in files and not any(
-        re.search(rf"^(def |static void |void ){name}\(", text, re.MULTILINE)
-        for text in sources.values())]
+    wrong = [name for name in names if os.path.basename(name) not in files
+             and not os.path.exists(os.path.join(TOP, name)) and not any(
+                 re.search(rf"^(def |static void |void ){name}\(", text, re.MULTILINE)
+                 for text in sources.values())]
     assert len(rows) == 14 and not wrong, wrong
 
 
