@@ -415,19 +415,23 @@ static void on_ready(void *arg, const struct wst__stream_timing *timing)
 }
 
 /* Before it is open only the answer to the upgrade may come; returns how many bytes are of it. */
-static size_t take_answer(struct wst__link *link, const uint8_t *bytes, size_t n)
+static size_t take_answer(struct wst__link *link, uint8_t *bytes, size_t n)
 {
     struct wst_cause why;
+    size_t used;
 
-    if (link->phase == UPGRADING)
-        return feed_upgrade(link, bytes, n);
+    if (link->phase == UPGRADING) {
+        used = feed_upgrade(link, bytes, n);
+        wst__wipe(bytes, used); /* A server may repeat the ticket in its answer. */
+        return used;
+    }
     wst__cause(&why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
                "the server spoke before it was asked: is this a WebSocket server?");
     finish(link, &why);
     return n;
 }
 
-static void on_data(void *arg, const uint8_t *bytes, size_t n)
+static void on_data(void *arg, uint8_t *bytes, size_t n)
 {
     struct wst__link *link = arg;
     size_t used;

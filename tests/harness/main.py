@@ -90,6 +90,9 @@ def main():
     cases = []
     for name in chosen(args):
         cases += run_suite(name, place)
+    found = suites.searched(place)
+    show(found)
+    cases += found
     print(f"seconds: {time.monotonic() - began:.1f}")
     print(report.line(cases))
     return 1 if report.count(cases, report.FAILED) else 0

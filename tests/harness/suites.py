@@ -14,6 +14,7 @@ Tests that start programs of ours are told by variables:
 import glob
 import json
 import os
+import re
 import shutil
 
 import proc
@@ -293,9 +294,37 @@ def coverage_table(summary):
                      for room, row in sums.items())
 
 
+def chaos(place, log):
+    """One process with many clients, real parts, and faults; the seed is in the log."""
+    if lacking := need("chaos", "haproxy", "nginx", "redis-server", "openssl", "ip"):
+        return lacking
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    size = ["--clients", "1000", "--faults", "60"] if "WST_LONG" in place.env else []
+    return cases + script("tests/chaos/chaos.py", log, [where, place.empty_dir("chaos"), *size],
+                          "chaos", timeout=1800 if size else 400)
+
+
+# What tests plant as secrets, and how a JWT begins.
+SECRETS = re.compile(rb"c4n4ry|l3ft0v3r|eyJhbGciOi[\w-]+\.[\w-]+")
+
+
+def searched(place):
+    """Nothing that any suite has written holds a secret."""
+    paths = glob.glob(place.top + "/logs/*") + glob.glob(place.top + "/*/meson-logs/testlog*.txt")
+    guilty = []
+    for path in paths:
+        with open(path, "rb") as content:
+            if SECRETS.search(content.read()):
+                guilty.append(os.path.relpath(path, place.top))
+    return [Case("no secret in any log", FAILED if guilty else PASSED, ", ".join(guilty))]
+
+
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
+    "interop": interop, "chaos": chaos,
+    "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]

@@ -417,6 +417,7 @@ static void draw_steps(struct seed *s, struct wst_config *c)
     if (c->ticket_step == WST_STEP_MODE_HTTP && c->ticket_in == WST_TICKET_IN_QUERY &&
         sim_chance(w, 150)) {
         c->url_pointer = "/url";
+        c->upgrade_bearer = 0; /* It would go wherever the reply says. */
         w->server.whole_url = true;
     }
     if (c->ticket_step == WST_STEP_MODE_CALLBACK)
