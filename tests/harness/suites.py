@@ -153,10 +153,11 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers take their time.
+    # The analyzers take their time, and so does the torture.
     # The simulated worlds: 2,000 by default, which will do for every commit.
     seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
-    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [],
+    return cases + meson_test(place, where, log, ["--no-suite", "lint", "--no-suite", "torture"]
+                              if place.quick else [],
                               env=seeds)
 
 
@@ -167,7 +168,8 @@ def clang(place, log):
     if not place.built["clang"]:
         return cases
     # The instruction counts are asserted for gcc.
-    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf"])
+    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
+                                                  "--no-suite", "torture"])
 
 
 def build_asan(place, log):
