@@ -331,7 +331,7 @@ static inline size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n
     size_t used = 0;
     int rc;
 
-    if (link->deaf || link->phase == OVER)
+    if (link->phase == OVER)
         return n;
     if (link->paused && !link->we_close)
         return 0;
@@ -536,13 +536,15 @@ static bool write_out(struct wst__link *link, const struct iovec *iov, size_t co
     const struct wst__ports *ports = link->config.ports;
     struct wst_cause why;
 
-    *wrote = 0;
     if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &why) != 0) {
+        *wrote = 0;
         note_broken(link, &why);
         return false;
     }
-    link->blocked = *wrote < total;
-    return !link->blocked;
+    if (*wrote == total)
+        return true;
+    link->blocked = true;
+    return false;
 }
 
 static bool flush_request(struct wst__link *link)
