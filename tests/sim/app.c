@@ -101,6 +101,7 @@ static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
     app->trying = true;
     app->asked = false;
     app->attempt = attempt;
+    app->attempt_us = app->w->real_us;
     app->tickets_asked = app->upgrades = 0;
     sim_trace(app->w, "attempt %" PRIu64, attempt);
     leave(app, SIM_CB_ATTEMPT);

@@ -43,8 +43,9 @@ struct sim_app {
     enum wst_state state;
     enum wst_state state_from;
     enum wst_progress progress;
-    uint64_t attempt; /* Of the last wst_attempt_cb. */
-    bool trying;      /* An attempt has begun and not ended. */
+    uint64_t attempt;    /* Of the last wst_attempt_cb, */
+    uint64_t attempt_us; /* and when that was, on the real clock. */
+    bool trying;         /* An attempt has begun and not ended. */
     bool open;
     bool must_end; /* No attempt follows: the terminal event is due. */
     bool asked;    /* on_verdict was called for what ends now. */
