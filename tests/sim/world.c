@@ -673,6 +673,7 @@ void sim_world_init(struct sim_world *w, uint64_t seed)
     w->real_us = START_BOOT_US;
     sim_decider_init(&w->decider, seed);
     wst__rng_init(&w->entropy, seed);
+    wst__rng_init(&w->entropy, wst__rng_next(&w->entropy));
     w->turns.next = w->turns.prev = &w->turns;
     w->server.token_life_s = 3600;
     w->server.ticket_life_s = 30;
