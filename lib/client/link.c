@@ -676,9 +676,10 @@ void wst__link_pause(struct wst__link *link, bool paused)
     if (link->paused == paused)
         return;
     link->paused = paused;
-    if (!paused) { /* The liveness clock has stood: what came meanwhile has not been read yet. */
+    if (!paused) { /* The liveness clock has stood: what came meanwhile has not been read yet.  But
+                      it answers no ping that leaves from now on. */
         clock_read(link, &t);
-        link->last_rx_ms = t.now_ms;
+        link->last_rx_ms = t.now_ms > 0 ? t.now_ms - 1 : 0;
     }
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);

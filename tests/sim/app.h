@@ -65,6 +65,7 @@ struct sim_app {
     uint64_t wait_slept_us;
     /* Messages. */
     bool paused;
+    bool pinged; /* By the application: no question of liveness. */
     char *fates; /* Of each message by its number: accepted, taken, unsent. */
     size_t sent, fates_room;
     size_t outstanding;

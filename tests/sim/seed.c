@@ -217,7 +217,7 @@ static void draw_weather(struct seed *s)
     struct weather *x = &s->weather;
     unsigned *odds = (unsigned *)(void *)x;
     size_t count = offsetof(struct weather, slow_ms) / sizeof *odds;
-    uint64_t kind = sim_upto(&s->w, 5);
+    uint64_t kind = sim_upto(&s->w, 6);
 
     memset(x, 0, sizeof *x);
     x->slow_ms = 60;
@@ -232,6 +232,9 @@ static void draw_weather(struct seed *s)
         odds[sim_upto(&s->w, count - 1)] = 1000;
     } else if (kind == 4) { /* Slow. */
         x->slow_ms = PICK(&s->w, 2000, 12000, 40000);
+    } else if (kind == 5) { /* The API is slow, and the WebSocket's host is down. */
+        x->slow_ms = 2000;
+        x->dial_fail = 900;
     }
     s->w.server.auth_down = sim_chance(&s->w, 50);
     s->w.server.same_ticket = sim_chance(&s->w, 50);

@@ -389,6 +389,40 @@ static void stop_while_held_messages_are_read(void **state)
     tale_end(t);
 }
 
+/* An application comes to the front: the resume is no answer to the ping that it asks for.  Found
+ * by a seed: without pings of our own the dead link was kept for ever. */
+static void resume_and_wake_on_a_dead_link(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->app.config.ping_interval_ms = 0;
+    tale_open(t);
+    (void)sim_pause(&t->app);
+    sim_ws_cut(&t->w);
+    tale_run(t, 1000);
+    (void)sim_resume(&t->app);
+    (void)sim_wake(&t->app);
+    tale_run(t, 12000);
+    tale_expect(t, "[   100] > pause\n"
+                   "[   100] the line is cut\n"
+                   "[  1100] > resume\n"
+                   "[  1100] > wake\n"
+                   "[  1100] client: ping\n"
+                   "[ 11100] closed: 1006 \"\"\n"
+                   "[ 11100] because: PING_TIMEOUT (transient), next in 250 ms\n"
+                   "[ 11350] attempt 2\n"
+                   "[ 11350] dial api.example.com:443\n"
+                   "[ 11350] GET /api/v1/ws-ticket (token 1)\n"
+                   "[ 11370] ticket: 200 ticket 2\n"
+                   "[ 11380] dial: ready\n"
+                   "[ 11380] upgrade /ws (ticket 2)\n"
+                   "[ 11390] server: 101\n"
+                   "[ 11400] open\n");
+    tale_end(t);
+}
+
 /* Stopping while paused: the peer's close frame is read all the same. */
 static void stop_while_paused(void **state)
 {
@@ -786,6 +820,7 @@ int main(void)
         cmocka_unit_test(liveness_stands_while_paused),
         cmocka_unit_test(close_behind_held_messages),
         cmocka_unit_test(stop_while_held_messages_are_read),
+        cmocka_unit_test(resume_and_wake_on_a_dead_link),
         cmocka_unit_test(stop_while_paused),
         cmocka_unit_test(paused_before_open),
         cmocka_unit_test(send_when_not_open),

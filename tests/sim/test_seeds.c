@@ -6,6 +6,7 @@
  *   WST_SIM_FIRST=N   the first one (default 1)
  *   WST_SIM_SEED=N    this one alone: its trace, and if it fails its story
  */
+#include "lib/sweep.h"
 #include "sim/seed.h"
 #include "sim/shrink.h"
 
@@ -19,25 +20,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MAX_WORKERS    8
-#define MAX_FAILED     3    /* Seeds of one worker: then it ends. */
 #define MAX_STORIES    2    /* Seeds that are shrunk. */
 #define MOST_RUNS      8000 /* To shrink one. */
-#define SEED_S         120  /* No seed takes so long: it hangs. */
-#define MOST_TRACE     60   /* Lines of a story: its end is shown. */
+#define MOST_TRACE     60   /* Lines of a story that are shown. */
 #define MOST_DECISIONS ((size_t)1 << 20)
 #define ENOUGH         2000 /* Seeds by which every situation has been met. */
-
-/* In shared memory. */
-struct worker {
-    uint64_t running; /* The seed; when the worker dies, it is the one that fails. */
-    uint64_t failed[MAX_FAILED];
-    unsigned failed_count;
-    struct sim_outcome out;
-};
 
 static const char *program;
 
@@ -81,7 +70,7 @@ static bool play_apart(uint64_t number, const struct sim_history *script,
     if (pid == 0) {
         static struct sim_outcome out;
 
-        (void)alarm(SEED_S);
+        (void)alarm(SWEEP_SEED_S);
         (void)dup2(fileno(to), STDOUT_FILENO);
         (void)dup2(fileno(to), STDERR_FILENO);
         (void)setvbuf(stdout, NULL, _IOLBF, 0);
@@ -130,23 +119,14 @@ static bool fails_alike(const struct sim_history *h, void *arg)
 
 /* ---- Telling its story --------------------------------------------------------------------- */
 
-static void *share(size_t n)
-{
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED)
-        abort();
-    return p;
-}
-
 /* The decisions of a seed, also of one that dies. */
 static struct sim_history record(uint64_t number)
 {
-    struct sim_history *h = share(sizeof *h);
+    struct sim_history *h = sweep_share(sizeof *h);
     struct sim_history copy = {0};
     FILE *nowhere = fopen("/dev/null", "w");
 
-    h->list = share(MOST_DECISIONS * sizeof *h->list);
+    h->list = sweep_share(MOST_DECISIONS * sizeof *h->list);
     h->room = MOST_DECISIONS;
     h->fixed = true;
     if (!nowhere)
@@ -160,8 +140,8 @@ static struct sim_history record(uint64_t number)
     return copy;
 }
 
-/* The last lines of a story are those that matter. */
-static void print_end(FILE *f)
+/* Of a long story, which repeats itself, its begin and its end. */
+static void print_story(FILE *f)
 {
     char line[600];
     unsigned lines = 0, at = 0;
@@ -170,9 +150,11 @@ static void print_end(FILE *f)
     while (fgets(line, sizeof line, f))
         lines++;
     (void)fseek(f, 0, SEEK_SET);
-    while (fgets(line, sizeof line, f)) {
-        if (at++ + MOST_TRACE >= lines)
+    for (; fgets(line, sizeof line, f); at++) {
+        if (at < MOST_TRACE / 2 || at + MOST_TRACE / 2 >= lines)
             printf("# %s%s", line, strchr(line, '\n') ? "" : "\n");
+        else if (at == MOST_TRACE / 2)
+            printf("# ... %u lines ...\n", lines - MOST_TRACE / 2 * 2);
     }
 }
 
@@ -193,7 +175,7 @@ static void tell_story(uint64_t number)
         printf("# seed %" PRIu64 ": %zu decisions, shrunk to %zu in %u runs; the story:\n", number,
                before, h.count, runs);
         (void)play_apart(number, &h, NULL, "", f);
-        print_end(f);
+        print_story(f);
     }
     (void)fflush(stdout);
     (void)fclose(f);
@@ -211,66 +193,18 @@ static int replay(uint64_t number)
 
 /* ---- The sweep ----------------------------------------------------------------------------- */
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-
-    return text && *text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static void work(struct worker *me, uint64_t first, uint64_t end, uint64_t step)
+static bool run_seed(uint64_t number, void *sum)
 {
     static struct sim_outcome out;
 
-    for (uint64_t n = first; n < end && me->failed_count < MAX_FAILED; n += step) {
-        me->running = n;
-        (void)alarm(SEED_S);
-        play(n, NULL, NULL, NULL, &out);
-        if (*out.failure)
-            me->failed[me->failed_count++] = n;
-        sim_outcome_add(&me->out, &out);
-    }
-    me->running = 0;
+    play(number, NULL, NULL, NULL, &out);
+    sim_outcome_add(sum, &out);
+    return !*out.failure;
 }
 
-/* Which seeds failed, from all workers, and all outcomes. */
-struct sweep {
-    uint64_t failed[MAX_WORKERS * (MAX_FAILED + 1)];
-    unsigned failed_count;
-    struct sim_outcome out;
-};
-
-static void collect(struct sweep *s, const struct worker *from)
+static void add(void *sum, const void *from)
 {
-    for (unsigned i = 0; i < from->failed_count; i++)
-        s->failed[s->failed_count++] = from->failed[i];
-    if (from->running)
-        s->failed[s->failed_count++] = from->running; /* It died there. */
-    sim_outcome_add(&s->out, &from->out);
-}
-
-static void sweep(struct sweep *s, uint64_t first, uint64_t count)
-{
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t workers = cpus < 1 ? 1 : cpus > MAX_WORKERS ? MAX_WORKERS : (uint64_t)cpus;
-    struct worker *all = share(workers * sizeof *all);
-    pid_t pids[MAX_WORKERS];
-
-    (void)fflush(stdout);
-    for (uint64_t k = 0; k < workers; k++) {
-        pids[k] = fork();
-        if (pids[k] < 0)
-            abort();
-        if (pids[k] == 0) {
-            work(&all[k], first + k, first + count, workers);
-            _exit(0);
-        }
-    }
-    for (uint64_t k = 0; k < workers; k++) {
-        (void)waitpid(pids[k], NULL, 0);
-        collect(s, &all[k]);
-    }
-    (void)munmap(all, workers * sizeof *all);
+    sim_outcome_add(sum, from);
 }
 
 /* ---- The report ---------------------------------------------------------------------------- */
@@ -299,7 +233,8 @@ static bool covers_all(const struct sim_outcome *out)
 
     for (size_t i = 0; i < SIM_SITUATIONS; i++)
         kinds += out->situations[i / 8] >> i % 8 & 1;
-    printf("# liveness: the world turned good %" PRIu64 " times, in %u different situations; the "
+    printf("# note: liveness: the world turned good %" PRIu64
+           " times, in %u different situations; the "
            "slowest client needed %u %% of its bound\n#",
            out->turned_good, kinds, out->slowest_percent);
     for (int state = 0; state < WST__STATE_COUNT; state++) {
@@ -319,7 +254,7 @@ static void print_figures(const struct sim_outcome *out, double seconds)
 {
     double hours = (double)out->simulated_s / 3600;
 
-    printf("# %" PRIu64 " seeds, %.0f simulated hours, %" PRIu64 " attempts, %" PRIu64
+    printf("# note: sim: %" PRIu64 " seeds, %.0f simulated hours, %" PRIu64 " attempts, %" PRIu64
            " opens, %" PRIu64 " events, %" PRIu64 " decisions in %.1f s: %.1f simulated hours "
            "per second\n",
            out->seeds, hours, out->attempts, out->opens, out->steps, out->decisions, seconds,
@@ -337,22 +272,25 @@ static void print_failed(const struct sweep *s)
 
 int main(int argc, char **argv)
 {
-    uint64_t one = number_from("WST_SIM_SEED", 0);
-    uint64_t count = number_from("WST_SIM_SEEDS", number_from("WST_LONG", 0) ? 10000000 : 2000);
-    static struct sweep s;
-    struct timespec a, b;
+    static struct sim_outcome sum;
+    uint64_t one = sweep_number("WST_SIM_SEED", 0);
+    uint64_t count = sweep_number("WST_SIM_SEEDS", sweep_number("WST_LONG", 0) ? 10000000 : 2000);
+    struct sweep s = {.first = sweep_number("WST_SIM_FIRST", 1),
+                      .count = count,
+                      .run = run_seed,
+                      .add = add,
+                      .sum = &sum,
+                      .sum_size = sizeof sum};
     bool good, covered;
 
     program = argc > 0 ? argv[0] : "test_sim_seeds";
     if (one)
         return replay(one);
-    (void)clock_gettime(CLOCK_MONOTONIC, &a);
-    sweep(&s, number_from("WST_SIM_FIRST", 1), count);
-    (void)clock_gettime(CLOCK_MONOTONIC, &b);
+    sweep_run(&s);
     printf("1..2\n");
-    print_figures(&s.out, (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
-    covered = covers_all(&s.out) || count < ENOUGH;
-    good = s.failed_count == 0 && s.out.seeds == count;
+    print_figures(&sum, s.seconds);
+    covered = covers_all(&sum) || count < ENOUGH;
+    good = s.failed_count == 0 && s.complete;
     printf("%s 1 - the promises and liveness hold in every seed\n", good ? "ok" : "not ok");
     print_failed(&s);
     printf("%s 2 - the world turned good in every state, with every dial beside it\n",

@@ -237,6 +237,10 @@ void sim_ws_raw(struct sim_world *w, const void *bytes, size_t n);
 void sim_ws_latency(struct sim_world *w, uint64_t ms);
 /* What is on the way arrives now, and the line is fast. */
 void sim_ws_hurry(struct sim_world *w);
+/* Since the last ping left nothing was received for so long; 0: something was.  After a sleep or a
+ * pause the client asks again. */
+uint64_t sim_ws_silent_ms(const struct sim_world *w);
+void sim_ws_forget_ping(struct sim_world *w);
 /* Is there a connection with a WebSocket on it, over which everything passes and is answered? */
 bool sim_ws_alive(const struct sim_world *w);
 

@@ -58,7 +58,9 @@ struct wst__stream {
     bool cut, deaf;
     bool upgraded;
     bool close_sent, fin_sent;
-    bool shut; /* The client has ended its side. */
+    uint64_t pinged_us;   /* Monotonic: when the kernel took the last ping, */
+    uint64_t received_us; /* and when the client was last given bytes. */
+    bool shut;            /* The client has ended its side. */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -439,6 +441,8 @@ static void check_frame(struct wst__stream *s, const struct parser *p, const uin
 
 static void tap_control(struct wst__stream *s, int opcode, const uint8_t *payload, size_t n)
 {
+    if (opcode == 9)
+        s->pinged_us = sim_mono_us(s->w);
     if (opcode == 8)
         sim_trace(s->w, "client: close %d", n >= 2 ? payload[0] << 8 | payload[1] : 1005);
     else
@@ -600,6 +604,7 @@ static void tell_end(struct wst__stream *s)
 static void receive(struct wst__stream *s, uint8_t *to, size_t n)
 {
     memcpy(to, s->to_client.data + s->delivered, n);
+    s->received_us = sim_mono_us(s->w);
     s->arrived -= n;
     s->delivered += n;
     if (s->delivered == s->to_client.len) {
@@ -1029,6 +1034,21 @@ void sim_ws_hurry(struct sim_world *w)
     if (s->end_to_come)
         end_arrives(s, s->end_to_come);
     ask_delivery(s);
+}
+
+uint64_t sim_ws_silent_ms(const struct sim_world *w)
+{
+    const struct wst__stream *s = w->stream;
+
+    if (!s || s->pinged_us <= s->received_us)
+        return 0;
+    return (sim_mono_us(w) - s->pinged_us) / 1000;
+}
+
+void sim_ws_forget_ping(struct sim_world *w)
+{
+    if (w->stream)
+        w->stream->pinged_us = 0;
 }
 
 bool sim_ws_alive(const struct sim_world *w)
