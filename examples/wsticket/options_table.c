@@ -186,7 +186,7 @@ const struct option options_table[] = {
      .help = "stdin is read on when so little waits; default 64k"},
 
     HEADING("The token across runs"),
-    {0, "token-cache", "FILE", OPTION_TEXT, FIELD(token_cache),
+    {0, "token-cache", "FILE", OPTION_NEW_FILE, FIELD(token_cache),
      .help = "keep the token here (mode 0600, written atomically)"},
 
     HEADING("What to do and what to show"),

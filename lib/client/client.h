@@ -107,7 +107,7 @@ struct wst_client {
     bool error_lost;                        /* no memory to keep it. */
     struct wst_stats stats;
     struct wst_timing timing;
-    uint64_t attempt_us, step_us, upgrade_us; /* When they began. */
+    uint64_t attempt_us, step_us, upgrade_us; /* When they began; the last one 0: not yet. */
 
     /* The end. */
     bool closing;     /* wst_client_close() was called. */

@@ -388,6 +388,9 @@ static int endpoint(struct wst__config *cfg, struct wst__url *out, const char *g
         return REJECT(why, "%s: is needed (or url, from which it derives)", field);
     if (rc == WST_ERR_NOMEM)
         return wst__cause(why, rc, WST_STEP_NONE, "out of memory");
+    if (rc != 0 && !given)
+        return REJECT(why, "url has a query, which no other URL can be derived from; leave it out, "
+                           "or set token_url, ticket_url and ws_url instead");
     if (rc != 0)
         return rc;
     return wst__config_plaintext(cfg, out, given ? field : "url", why);

@@ -488,6 +488,7 @@ static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
 
     read_clock(cl, &t);
     cl->attempt_us = t.now_us;
+    cl->upgrade_us = 0;
     memset(&cl->timing, 0, sizeof cl->timing);
     drop_words(cl);
     cl->unsent_messages = cl->unsent_bytes = 0;

@@ -550,15 +550,10 @@ static void flush_messages(struct wst__link *link)
 
     if (link->ping_waits)
         clock_read(link, &t); /* Before the write: on loopback the pong may be there after it. */
-    while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
+    while (left && (count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
         size_t total = 0;
         size_t wrote;
         bool all;
-
-        if (left == 0) {
-            link->cbs->wants_flush(link->arg);
-            break;
-        }
 
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
@@ -568,6 +563,9 @@ static void flush_messages(struct wst__link *link)
             break;
         left -= wrote < left ? wrote : left;
     }
+    /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
+    if (left == 0 && wst__ws_buffered(link->ws))
+        link->cbs->wants_flush(link->arg);
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
         link->shut = true;

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "io/errno_text.h"
+#include "io/exit_gate.h"
 #include "io/io.h"
 
 #include <openssl/err.h>
@@ -553,10 +554,15 @@ static void on_pool(uv_work_t *work)
 
     /* Nobody else looks at these two while the state is LOADING. */
     memset(&trust->why, 0, sizeof trust->why);
+    if (!wst__exit_gate_enter()) {
+        (void)wst__cause(&trust->why, WST_ERR_IO, WST_STEP_NONE, "the process is ending");
+        return;
+    }
     if (load(trust, &trust->loaded, &trust->why) != 0)
         unload(&trust->loaded);
     ERR_clear_error();     /* This thread is not ours: leave no errors behind, */
     OPENSSL_thread_stop(); /* and no memory, which would be lost when the process ends before it. */
+    wst__exit_gate_leave();
 }
 
 /* ---- Waiting for it ------------------------------------------------------------------------ */

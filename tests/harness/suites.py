@@ -198,6 +198,13 @@ def e2e(place, log):
     return cases + (pytest(place, where, log, "e2e") if place.built["gcc"] else [])
 
 
+def interop(place, log):
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    return cases + pytest(place, where, log, "interop", dirs=["tests/interop"])
+
+
 def asan_e2e(place, log):
     where, cases = build_asan(place, log)
     if not place.built["asan"]:
@@ -294,9 +301,9 @@ def coverage_table(summary):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
+    "interop": interop, "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
-QUICK = ["unit", "e2e"]
+QUICK = ["unit", "e2e", "interop"]
 # Valgrind's suites are modes of their own: they need more time than a submission has.
 WHOLE = [name for name in ALL if name not in ("valgrind-core", "valgrind-e2e", "coverage")]

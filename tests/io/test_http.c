@@ -221,6 +221,47 @@ static void test_ceilings(void **state)
     wst__net_free(net);
 }
 
+static void long_refusal(struct conn *c)
+{
+    push(c, "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nRetry-After: 7\r\n\r\n", kilobyte,
+         10240);
+}
+
+static void long_chunked_refusal(struct conn *c)
+{
+    char chunk[1100];
+
+    (void)snprintf(chunk, sizeof chunk, "400\r\n%s\r\n", kilobyte);
+    push(c,
+         "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nRetry-After: 7\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n",
+         chunk, 10240);
+}
+
+/* A refusal is one however long its page: a 401 must not become a fault of the network. */
+static void test_long_refusal(void **state)
+{
+    static const conn_fn refusals[] = {long_refusal, long_chunked_refusal};
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct call c;
+
+    memset(kilobyte, 'z', 1024);
+    for (size_t i = 0; i < 2; i++) {
+        struct server *s = server_start(refusals[i], NULL, NULL);
+
+        pushed = 0;
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+        assert_int_equal(c.answer.status, 401);
+        assert_int_equal(c.answer.body_len, 64 * 1024);
+        assert_true(c.answer.has_retry_after);
+        assert_int_equal(c.answer.retry_after_ms, 7000);
+        server_stop(s);
+        assert_true(pushed < 10240 * 1024); /* It was not read to its end. */
+    }
+    wst__net_free(net);
+}
+
 /* A body that just fits, and one byte more. */
 static void exact_body(struct conn *c)
 {
@@ -665,6 +706,7 @@ int main(void)
         IN_WORLD(test_headers),
         IN_WORLD(test_methods),
         IN_WORLD(test_ceilings),
+        IN_WORLD(test_long_refusal),
         IN_WORLD(test_exact_ceiling),
         cmocka_unit_test(test_retry_after),
         IN_WORLD(test_answers),

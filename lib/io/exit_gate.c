@@ -1,0 +1,58 @@
+/*
+ * The gate is a lock: who goes in holds it for reading, exit() takes it for writing and keeps it.
+ * That is a matter of milliseconds; a file system that does not answer holds exit() up for two
+ * seconds at most.  A child of fork() has none of its parent's threads, so it has nothing to wait
+ * for unless a thread of its own has gone in.
+ */
+#include "io/exit_gate.h"
+
+#include "base/err.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WAIT_S = 2 };
+
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+static atomic_bool ending;
+static atomic_int last_inside; /* The process of the last thread that went in. */
+
+static void on_exit_of_process(void)
+{
+    struct timespec until;
+
+    ending = true;
+    if (last_inside != getpid())
+        return;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_S;
+    (void)pthread_rwlock_timedwrlock(&gate, &until);
+}
+
+int wst__exit_gate_init(void)
+{
+    /* Sets OpenSSL's handler, if nobody has used OpenSSL yet. */
+    if (OPENSSL_init_crypto(0, NULL) != 1 || atexit(on_exit_of_process) != 0)
+        return WST_ERR_NOMEM;
+    return 0;
+}
+
+bool wst__exit_gate_enter(void)
+{
+    if (pthread_rwlock_tryrdlock(&gate) != 0)
+        return false;
+    last_inside = getpid();
+    if (!ending)
+        return true;
+    (void)pthread_rwlock_unlock(&gate);
+    return false;
+}
+
+void wst__exit_gate_leave(void)
+{
+    (void)pthread_rwlock_unlock(&gate);
+}
