@@ -591,7 +591,6 @@ static void stop_sends_the_queue(void **state)
 
 /* ---- Receiving ----------------------------------------------------------------------------- */
 
-/* 101 and two frames, cut at every byte. */
 /* Writes on as soon as the queue has drained: there is always more than one flush may write. */
 static void refill(struct sim_app *app, enum sim_cb cb)
 {
@@ -625,7 +624,7 @@ static void every_ping_of_an_upload_is_answered(void **state)
     for (uint64_t seed = 1; seed <= 40; seed++) {
         struct tale *t = tale_new();
 
-        wst__rng_init(&t->w.rng, seed);
+        sim_decider_init(&t->w.decider, seed);
         t->w.shuffles = true;
         t->app.hook = refill;
         t->app.config.max_queue_bytes = 1 << 20;
@@ -643,6 +642,7 @@ static void every_ping_of_an_upload_is_answered(void **state)
     }
 }
 
+/* 101 and two frames, cut at every byte. */
 static void split_at_every_byte(void **state)
 {
     (void)state;
