@@ -46,8 +46,11 @@ static void work(const struct sweep *s, struct worker *me, void *sum, uint64_t f
          n += step) {
         me->running = n;
         (void)alarm(SWEEP_SEED_S);
-        if (!s->run(n, sum))
+        if (!s->run(n, sum)) {
             me->failed[me->failed_count++] = n;
+            fprintf(stderr, "seed %llu fails\n",
+                    (unsigned long long)n); /* A sweep may take hours. */
+        }
         me->done++;
     }
     me->running = 0;

@@ -27,7 +27,7 @@ enum sim_unit_kind {
     SIM_UNIT_ORDER, /* Which of two things of one moment comes first. */
     SIM_UNIT_LATE,  /* How late a timer is. */
     SIM_UNIT_HOOK,  /* Inside a callback: one kind for each kind of callback, from here on. */
-    SIM_UNIT_COUNT = SIM_UNIT_HOOK + 16
+    SIM_UNIT_COUNT = SIM_UNIT_HOOK + 32
 };
 
 struct sim_decision {

@@ -31,6 +31,8 @@ struct weather {
     uint64_t slow_ms;
 };
 
+_Static_assert(SIM_UNIT_HOOK + SIM_CB_COUNT <= SIM_UNIT_COUNT, "a kind of unit for each callback");
+
 struct seed {
     struct sim_world w;
     struct sim_app app;
@@ -97,7 +99,7 @@ static void draw_http(struct sim_world *w, struct sim_http_plan *p)
     if (p->status || sim_chance(w, x->http_garbage))
         p->body = bodies[sim_upto(w, sizeof bodies / sizeof bodies[0] - 1)];
     if (p->status && sim_chance(w, 300))
-        p->retry_after_ms = PICK(w, 1000, 5000, 30000, 3600000);
+        p->retry_after_ms = PICK(w, 1000, 5000, 30000, 3600000, 86400000);
     if (p->status == 302)
         p->location = "elsewhere.example.com";
 }
@@ -242,7 +244,6 @@ static void draw_weather(struct seed *s)
     s->w.server.token_life_s = (int64_t)PICK(&s->w, 3600, 0, 1, 5, 60);
     s->w.server.reject_status = (int)PICK(&s->w, 0, 401, 403);
     s->w.server.spread_ms = PICK(&s->w, 0, 0, 0, 3000);
-    s->w.no_entropy = false;
 }
 
 /* A gap of 0 is the dull one, the longest. */
@@ -261,6 +262,7 @@ static void on_weather(struct sim_world *w, void *obj, uint64_t n)
     (void)n;
     if (!s->good) {
         draw_weather(s);
+        w->no_entropy = sim_chance(w, 20);
         sim_after(w, gap_ms(w, 300000), on_weather, s, 0);
     }
     sim_unit_end(&w->decider, before);
@@ -720,6 +722,7 @@ static void turn_good(struct seed *s)
     server->token_life_s = 3600;
     server->ticket_life_s = 30;
     server->spread_ms = 0;
+    s->w.no_entropy = false;
     sim_ws_hurry(&s->w);
     /* What was asked is answered now. */
     on_answer(&s->w, s, 's');
