@@ -64,6 +64,9 @@ void sim_unit_end(struct sim_decider *d, struct sim_unit before);
 uint64_t sim_decide(struct sim_decider *d, uint64_t max);
 bool sim_decide_chance(struct sim_decider *d, unsigned per_mille);
 
+#define SIM_UNIT_OF(name) ((name) & ~(uint64_t)0xffff)
+#define SIM_UNIT_NTH      ((uint64_t)1 << 16) /* The next unit of that kind is so far away. */
+
 void sim_history_add(struct sim_history *h, uint64_t name, uint64_t value);
 void sim_history_sort(struct sim_history *h);
 void sim_history_fini(struct sim_history *h);

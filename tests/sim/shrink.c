@@ -68,6 +68,53 @@ static bool drop_all_sizes(struct search *s)
     return any;
 }
 
+/* Tries the unit |from| as |to|, another one of its kind. */
+static bool rename_unit(struct search *s, uint64_t from, uint64_t to)
+{
+    struct sim_history other = {0};
+
+    for (size_t i = 0; i < s->h->count; i++) {
+        uint64_t name = s->h->list[i].name;
+
+        if (SIM_UNIT_OF(name) == to) {
+            sim_history_fini(&other);
+            return false; /* There is one. */
+        }
+        sim_history_add(&other, SIM_UNIT_OF(name) == from ? name - from + to : name,
+                        s->h->list[i].value);
+    }
+    sim_history_sort(&other);
+    if (fails(s, &other)) {
+        sim_history_fini(s->h);
+        *s->h = other;
+        return true;
+    }
+    sim_history_fini(&other);
+    return false;
+}
+
+/* As the first of its kind, or half way, or one earlier. */
+static bool pull_unit(struct search *s, uint64_t unit)
+{
+    uint64_t nth = unit << 8 >> 24;
+    uint64_t first = unit - (nth - 1) * SIM_UNIT_NTH;
+
+    return nth > 1 && (rename_unit(s, unit, first) ||
+                       rename_unit(s, unit, first + (nth - 1) / 2 * SIM_UNIT_NTH) ||
+                       rename_unit(s, unit, unit - SIM_UNIT_NTH));
+}
+
+static bool pull_units(struct search *s)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < s->h->count; i++) {
+        while (pull_unit(s, SIM_UNIT_OF(s->h->list[i].name)))
+            any = true;
+    }
+    return any;
+}
+
 static bool lower(struct search *s, size_t i, uint64_t to)
 {
     uint64_t before = s->h->list[i].value;
@@ -110,8 +157,10 @@ unsigned sim_shrink(struct sim_history *h, sim_fails_fn *fn, void *arg, unsigned
     struct search s = {h, fn, arg, 0, most_runs};
 
     sim_history_sort(h);
-    while (drop_all_sizes(&s) && s.runs < most_runs)
-        continue;
+    do {
+        while (drop_all_sizes(&s))
+            continue;
+    } while (pull_units(&s) && s.runs < most_runs);
     while (lower_values(&s) && drop_all_sizes(&s) && s.runs < most_runs)
         continue;
     return s.runs;

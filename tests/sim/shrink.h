@@ -1,6 +1,7 @@
 /*
  * Shrinks a failing history: delta debugging (Zeller and Hildebrandt's ddmin) over its decisions
- * that are not 0, and then each value that is left is made smaller.
+ * that are not 0; then each unit that is left is tried as an earlier one of its kind (the eleventh
+ * call of the application as its first), and each value is made smaller.
  */
 #ifndef WST_SIM_SHRINK_H
 #define WST_SIM_SHRINK_H

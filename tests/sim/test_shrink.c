@@ -124,6 +124,38 @@ static void no_decision_is_a_dull_history(void **state)
     assert_int_equal(out.turned_good, 1);
 }
 
+/* ---- Whole histories ----------------------------------------------------------------------- */
+
+/* Taken for a fault: the client was open twice. */
+static bool opens_twice(const struct sim_history *h, void *seed)
+{
+    static struct sim_outcome out;
+
+    play(*(uint64_t *)seed, h, NULL, &out);
+    return out.opens >= 2;
+}
+
+/* That needs very few decisions: one that ends the link, and when. */
+static void a_history_is_shrunk_to_what_matters(void **state)
+{
+    static struct sim_outcome out;
+    unsigned tried = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; tried < 30; seed++) {
+        struct sim_history h = {0};
+
+        play(seed, NULL, &h, &out);
+        if (out.opens >= 2) {
+            tried++;
+            (void)sim_shrink(&h, opens_twice, &seed, 5000);
+            assert_in_range(h.count, 1, 8);
+            assert_true(opens_twice(&h, &seed));
+        }
+        sim_history_fini(&h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +164,7 @@ int main(void)
         cmocka_unit_test(it_ends_after_its_tries),
         cmocka_unit_test(a_script_plays_the_same),
         cmocka_unit_test(no_decision_is_a_dull_history),
+        cmocka_unit_test(a_history_is_shrunk_to_what_matters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
