@@ -7,6 +7,7 @@
 #include "client/config_share.h"
 #include "client/link.h"
 #include "client/loop.h"
+#include "client/offline.h"
 #include "client/ports.h"
 #include "client/token.h"
 #include "core/core.h"
@@ -74,6 +75,8 @@ struct wst_client {
     struct wst__turn turn;
     struct wst__timer *timer;
     uint64_t armed_ms;
+
+    struct wst__offline offline;
 
     /* What an attempt has under way. */
     struct wst__net *net;

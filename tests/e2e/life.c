@@ -281,11 +281,12 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     moment(l, "closed");
 }
 
-static void on_unsent(struct wst_client *client, void *ref, size_t len, void *arg)
+static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
 {
     (void)client;
     (void)ref;
     (void)len;
+    (void)reason;
     moment(arg, "unsent");
 }
 
