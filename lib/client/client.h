@@ -48,8 +48,9 @@ struct wst__spent {
 /* An event that waits: what its kind needs of struct wst__event, which is three times as large. */
 struct wst__note {
     uint64_t attempt;
-    uint64_t ms; /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
-    uint64_t spread_ms;
+    uint64_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
+    uint32_t floor_ms;  /* retry_after_ms of TICKET_OK. */
+    uint32_t spread_ms; /* Of both. */
     int16_t code;
     uint16_t http_status, close_code;
     uint8_t type, step;

@@ -40,6 +40,12 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
+/* What a server may ask for is at most a day. */
+static uint32_t within_32_bits(uint64_t ms)
+{
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 static struct wst__note note_of(const struct wst__event *ev)
 {
     const struct wst__failure *f = &ev->failure;
@@ -48,7 +54,8 @@ static struct wst__note note_of(const struct wst__event *ev)
     return (struct wst__note){
         .attempt = ev->attempt,
         .ms = failed ? f->retry_after_ms : ev->ticket_life_ms,
-        .spread_ms = failed ? f->spread_ms : ev->spread_ms,
+        .floor_ms = within_32_bits(ev->retry_after_ms),
+        .spread_ms = within_32_bits(failed ? f->spread_ms : ev->spread_ms),
         .code = (int16_t)f->code,
         .http_status = (uint16_t)f->http_status,
         .close_code = (uint16_t)f->close_code,
@@ -70,6 +77,7 @@ static void event_of(const struct wst__note *n, struct wst__event *ev)
         ev->failure.spread_ms = n->spread_ms;
     } else {
         ev->ticket_life_ms = n->ms;
+        ev->retry_after_ms = n->floor_ms;
         ev->spread_ms = n->spread_ms;
     }
 }

@@ -30,7 +30,7 @@ void wst__ws_pool_free(struct wst__ws_pool *pool);
 
 struct wst__ws_config {
     struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own. */
-    size_t max_message_bytes; /* SIZE_MAX: no ceiling, for |chunk| alone. */
+    size_t max_message_bytes;  /* SIZE_MAX: no ceiling, for |chunk| alone. */
     size_t max_queue_bytes;
     size_t queue_low_water;
     /* Unpredictable bytes for masking keys; fills |p| from a pool, never fails once open. */

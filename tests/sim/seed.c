@@ -244,6 +244,7 @@ static void draw_weather(struct seed *s)
     s->w.server.token_life_s = (int64_t)PICK(&s->w, 3600, 0, 1, 5, 60);
     s->w.server.reject_status = (int)PICK(&s->w, 0, 401, 403);
     s->w.server.spread_ms = PICK(&s->w, 0, 0, 0, 3000);
+    s->w.server.retry_after_ms = PICK(&s->w, 0, 0, 0, 2000, 400000);
 }
 
 /* A gap of 0 is the dull one, the longest. */
@@ -553,7 +554,7 @@ static void draw_config(struct seed *s)
     c->max_queue_bytes = PICK(w, 1 << 24, 1024, 100000);
     c->queue_low_water = PICK(w, 0, 1000, 1023);
     c->max_message_bytes = PICK(w, 1 << 24, 150000);
-    c->offline_messages = PICK(w, 0, 0, 1, 5, 1000);
+    c->offline_messages = (unsigned)PICK(w, 0, 0, 1, 5, 1000);
     c->offline_bytes = PICK(w, 1000, 100000, 1 << 20);
     if (c->offline_bytes > c->max_queue_bytes)
         c->offline_bytes = c->max_queue_bytes;
@@ -749,7 +750,7 @@ static void turn_good(struct seed *s)
     server->auth_down = server->same_ticket = false;
     server->token_life_s = 3600;
     server->ticket_life_s = 30;
-    server->spread_ms = 0;
+    server->retry_after_ms = server->spread_ms = 0;
     s->w.no_entropy = false;
     sim_ws_hurry(&s->w);
     /* What was asked is answered now. */

@@ -214,7 +214,8 @@ static size_t cost_of_stream(struct wst__ws *ws, unsigned times)
     return peak - before;
 }
 
-/* A frame of 2^62 bytes: without a ceiling it is handed out piece by piece, and costs its parser. */
+/* A frame of 2^62 bytes: without a ceiling it is handed out piece by piece, and costs its parser.
+ */
 static void a_stream_costs_nothing(void **state)
 {
     enum { TIMES = 1600 };
