@@ -713,8 +713,13 @@ void wst__link_pause(struct wst__link *link, bool paused)
     if (link->paused == paused)
         return;
     link->paused = paused;
-    if (!paused) /* The liveness clock has stood: what came meanwhile has not been read yet. */
-        link->last_rx_ms = clock_us(link) / 1000;
+    /* The liveness clock has stood: what came meanwhile has not been read yet.  But it answers no
+     * ping that leaves from now on. */
+    if (!paused) {
+        uint64_t now_ms = clock_us(link) / 1000;
+
+        link->last_rx_ms = now_ms > 0 ? now_ms - 1 : 0;
+    }
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);
     else
