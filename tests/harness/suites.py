@@ -153,11 +153,11 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers take their time.
+    # The analyzers and the exploration take their time.
     # The simulated worlds: 2,000 by default, which will do for every commit.
     seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
-    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [],
-                              env=seeds)
+    without = ["--no-suite", "lint", "--no-suite", "explore"] if place.quick else []
+    return cases + meson_test(place, where, log, without, env=seeds)
 
 
 def clang(place, log):
@@ -166,8 +166,9 @@ def clang(place, log):
     where, cases = place.build("clang", log, env={"CC": "clang"})
     if not place.built["clang"]:
         return cases
-    # The instruction counts are asserted for gcc.
-    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf"])
+    # The instruction counts are asserted for gcc; the core is explored once.
+    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
+                                            "--no-suite", "explore"])
 
 
 def build_asan(place, log):
