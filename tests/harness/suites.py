@@ -160,10 +160,10 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers take their time, and so do many simulated worlds: the 2,000 of the default will
-    # do for every commit.
+    # The analyzers and the exploration take their time, and so do many simulated worlds: the 2,000
+    # of the default will do for every commit.
     seeds = {} if place.quick or place.long else SEEDS
-    options = ["--no-suite", "lint"] if place.quick else []
+    options = ["--no-suite", "lint", "--no-suite", "explore"] if place.quick else []
     return cases + meson_test(place, where, log, options, env=seeds)
 
 
@@ -173,8 +173,9 @@ def clang(place, log):
     where, cases = place.build("clang", log, env={"CC": "clang"})
     if not place.built["clang"]:
         return cases
-    # The instruction counts are asserted for gcc.
-    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf"],
+    # The instruction counts are asserted for gcc; the core is explored once.
+    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
+                                                  "--no-suite", "explore"],
                               env=SEEDS if place.long else {})
 
 
