@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "io/cause_curl.h"
+#include "io/cookies_curl.h"
 #include "io/io.h"
 #include "io/multi_curl.h"
 #include "io/net.h"
@@ -244,6 +245,7 @@ static void take_answer(struct wst__http *h, struct wst_cause *why)
 static void end(struct wst__http *h, const struct wst_cause *why)
 {
     wst__transfer_fini(&h->transfer);
+    wst__cookies_bound(h->net);
     h->cbs.done(h->arg, why, why->code == 0 ? &h->answer : NULL);
     free_http(h);
 }

@@ -116,6 +116,7 @@ static void make_event(struct wst__event *ev, const struct wst__core *c, const u
         ev->attempt -= b[5] % 3u < ev->attempt ? b[5] % 3u : ev->attempt;
     ev->ticket_life_ms = below(b[7], 20) ? 1 + b[5] * 2u : 30000;
     ev->spread_ms = below(b[7], 90) ? 0 : b[5] * 2350u;
+    ev->retry_after_ms = below(b[7], 85) || !below(b[7], 95) ? 0 : b[6] * 2350u;
     ev->last_rx_ms = ev->now_ms - (ago < ev->now_ms ? ago : ev->now_ms);
     ev->failure = make_failure(b[6], b[7], b[5]);
 }

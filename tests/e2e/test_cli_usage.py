@@ -18,7 +18,8 @@ MAN = os.path.join(TOP, "examples", "wsticket", "wsticket.1")
 NO_OPTION = re.compile(r"size|loop|uv_loop|arg|on_\w+|store_\w+|\w+_cb|\w+_count")
 # Options whose name is not the field's with dashes and without its unit.
 OTHER_NAMES = {"token_step": "no-token", "ticket_step": "no-ticket", "headers": "header",
-               "subprotocols": "subprotocol", "parallel_dial": "no-parallel-dial"}
+               "subprotocols": "subprotocol", "parallel_dial": "no-parallel-dial",
+               "offline_bytes": "offline-bytes"}
 
 
 def read(path):

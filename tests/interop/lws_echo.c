@@ -10,7 +10,6 @@
  */
 #include <libwebsockets.h>
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +21,6 @@
 #define DEFLATE_BUF_PWR2 25
 #define MESSAGE_MAX      ((size_t)16 << 20)
 
-static struct lws_context *context;
 static bool in_fragments;
 
 /* One message at a time: the client waits for its echo. */
@@ -119,13 +117,6 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-static void stop(int signal_number)
-{
-    (void)signal_number;
-    lws_cancel_service(context);
-    context = NULL;
-}
-
 static void read_arguments(struct lws_context_creation_info *info,
                            const struct lws_extension *deflate, char **argv)
 {
@@ -157,23 +148,22 @@ int main(int argc, char **argv)
                                              .uid = -1,
                                              .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
                                                         LWS_SERVER_OPTION_VALIDATE_UTF8};
-    struct lws_context *own;
+    struct lws_context *context;
     struct lws_vhost *host;
 
     (void)argc;
     setvbuf(stdout, NULL, _IOLBF, 0);
     lws_set_log_level(LLL_ERR, NULL);
     read_arguments(&info, deflate, argv + 1);
-    own = context = lws_create_context(&info);
+    context = lws_create_context(&info);
     info.port = 0;
     info.iface = "127.0.0.1";
-    host = own ? lws_create_vhost(own, &info) : NULL;
+    host = context ? lws_create_vhost(context, &info) : NULL;
     if (!host)
         return 1;
-    signal(SIGTERM, stop);
     printf("listening %d\n", lws_get_vhost_listen_port(host));
-    while (context && lws_service(own, 0) >= 0) {
+    while (lws_service(context, 0) >= 0) {
     }
-    lws_context_destroy(own);
-    return 0;
+    lws_context_destroy(context);
+    return 1;
 }

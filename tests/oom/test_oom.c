@@ -1,7 +1,8 @@
 /*
  * Each allocation fails in turn.  One story is told again and again: a loop and a client are made,
- * a token and a ticket are fetched, the WebSocket opens over TLS, a message goes there and back,
- * the server drops the connection, the client comes back with a new ticket, another message, close.
+ * a message waits for the connection, a token and a ticket are fetched, the WebSocket opens over
+ * TLS, the message goes there and back, another one leaves in chunks, the server drops the
+ * connection, the client comes back with a new ticket, another message in chunks, close.
  * In the k-th telling the k-th allocation fails, or a row of them from there on.
  *
  *   test_oom own    the library's own allocations (malloc, calloc, realloc of its objects)
@@ -156,7 +157,8 @@ struct story {
     char url[64];
     int ticks;
     int attempts, failures, opens, closes, echoes, ended;
-    bool open, sent, echoed, gone, loop_gone;
+    int waited, unsent;
+    bool open, half, sent, echoed, gone, loop_gone;
     struct wst_cause last;
 };
 
@@ -230,7 +232,7 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     (void)subprotocol;
     s->opens++;
     s->open = true;
-    s->sent = s->echoed = false;
+    s->half = s->sent = s->echoed = false;
 }
 
 static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
@@ -253,6 +255,17 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     s->closes++;
     s->last = info->info.cause;
     (void)wst_client_wake(client);
+}
+
+/* With its name, and a reason: at most once for the one that waited. */
+static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
+{
+    struct story *s = arg;
+
+    (void)client;
+    if (ref != s || reason >= 0 || len > 5)
+        die(s, "a message is unsent that was not");
+    s->unsent++;
 }
 
 static void on_ended(struct wst_client *client, enum wst_state state,
@@ -295,8 +308,10 @@ static void on_tick(uv_timer_t *timer)
         die(s, "the story stands still");
     if (!s->client)
         return;
-    if (s->open && !s->sent)
-        s->sent = wst_client_send(s->client, WST_TEXT, "hello", 5, NULL) == 0;
+    if (s->open && !s->half)
+        s->half = wst_client_send_chunk(s->client, WST_TEXT, "hel", 3, WST_CHUNK_FIRST, s) == 0;
+    if (s->open && s->half && !s->sent)
+        s->sent = wst_client_send_chunk(s->client, WST_TEXT, "lo", 2, WST_CHUNK_LAST, NULL) == 0;
     if (s->opens >= 2 && s->echoed)
         wst_client_close(s->client, on_gone, s);
 }
@@ -321,6 +336,8 @@ static void configure(struct story *s, const struct server *server)
     c->on_message = on_message;
     c->on_closed = on_closed;
     c->on_ended = on_ended;
+    c->on_unsent = on_unsent;
+    c->offline_messages = 2;
 }
 
 static void make(struct story *s)
@@ -339,6 +356,10 @@ static void make(struct story *s)
     if (rc == 0) {
         if (wst_client_start(s->client) != 0)
             die(s, "start is refused");
+        rc = wst_client_send(s->client, WST_TEXT, "hello", 5, s);
+        if (rc != 0 && rc != WST_ERR_NOMEM)
+            die(s, "what may wait is refused: %s", wst_err_name(rc));
+        s->waited = rc == 0;
         return;
     }
     s->client = NULL;
@@ -377,6 +398,8 @@ static long tell(long from, long in_a_row)
         die(&s, "handles are left in the loop");
     if (s.attempts != s.opens + s.failures || s.opens != s.closes)
         die(&s, "an attempt or an open connection did not end, or twice");
+    if (s.unsent > s.waited + s.opens)
+        die(&s, "%d messages were unsent", s.unsent);
     if (live != before)
         die(&s, "%ld blocks of memory are left", live - before);
     return count;

@@ -244,6 +244,7 @@ static void draw_weather(struct seed *s)
     s->w.server.token_life_s = (int64_t)PICK(&s->w, 3600, 0, 1, 5, 60);
     s->w.server.reject_status = (int)PICK(&s->w, 0, 401, 403);
     s->w.server.spread_ms = PICK(&s->w, 0, 0, 0, 3000);
+    s->w.server.retry_after_ms = PICK(&s->w, 0, 0, 0, 2000, 400000);
 }
 
 /* A gap of 0 is the dull one, the longest. */
@@ -324,6 +325,20 @@ static void server_acts(struct seed *s)
     }
 }
 
+/* A piece of a message: mostly with flags that fit, so that many of them are accepted. */
+static void send_piece(struct seed *s)
+{
+    struct sim_world *w = &s->w;
+    size_t n = (size_t)some_ms(w, 100000);
+    unsigned flags = s->app.chunk_id ? 0 : WST_CHUNK_FIRST;
+
+    if (sim_chance(w, 500))
+        flags |= WST_CHUNK_LAST;
+    if (sim_chance(w, 200))
+        flags = (unsigned)sim_upto(w, 3);
+    (void)sim_send_chunk(&s->app, n, flags);
+}
+
 /* A call of the API, whichever. */
 static void call(struct seed *s)
 {
@@ -331,7 +346,7 @@ static void call(struct seed *s)
     struct sim_app *app = &s->app;
     uint64_t life_ms;
 
-    switch (sim_upto(w, 18)) {
+    switch (sim_upto(w, 22)) {
     case 0:
         break;
     case 1:
@@ -371,6 +386,12 @@ static void call(struct seed *s)
         break;
     case 15:
         answer(s);
+        break;
+    case 16:
+    case 17:
+    case 18:
+    case 19:
+        send_piece(s);
         break;
     default:
         (void)sim_send(app, (size_t)some_ms(w, 300000));
@@ -533,6 +554,13 @@ static void draw_config(struct seed *s)
     c->max_queue_bytes = PICK(w, 1 << 24, 1024, 100000);
     c->queue_low_water = PICK(w, 0, 1000, 1023);
     c->max_message_bytes = PICK(w, 1 << 24, 150000);
+    c->offline_messages = (unsigned)PICK(w, 0, 0, 1, 5, 1000);
+    c->offline_bytes = PICK(w, 1000, 100000, 1 << 20);
+    if (c->offline_bytes > c->max_queue_bytes)
+        c->offline_bytes = c->max_queue_bytes;
+    c->offline_age_ms = PICK(w, 60000, 1, 500, 5000, 600000);
+    if (sim_chance(w, 300))
+        sim_use_chunks(&s->app);
     c->cookies = (int)PICK(w, 0, 0, 1);
     if (sim_chance(w, 200))
         c->on_verdict = NULL;
@@ -595,6 +623,7 @@ static void trace_config(struct seed *s)
     SHOW(parallel_dial);
     SHOW(max_queue_bytes);
     SHOW(max_message_bytes);
+    SHOW(offline_messages);
 #undef SHOW
     if (c->url_pointer)
         sim_trace(&s->w, "config: url_pointer");
@@ -721,7 +750,7 @@ static void turn_good(struct seed *s)
     server->auth_down = server->same_ticket = false;
     server->token_life_s = 3600;
     server->ticket_life_s = 30;
-    server->spread_ms = 0;
+    server->retry_after_ms = server->spread_ms = 0;
     s->w.no_entropy = false;
     sim_ws_hurry(&s->w);
     /* What was asked is answered now. */
@@ -781,6 +810,15 @@ static bool await_open(struct seed *s)
     return !*w->failure;
 }
 
+/* A message of its own, or the end of the one that is being sent in chunks; there may be no room.
+ */
+static bool say(struct seed *s)
+{
+    if (s->app.chunk_id)
+        return sim_send_chunk(&s->app, 10, WST_CHUNK_LAST) == 0;
+    return sim_send(&s->app, 100) == 0;
+}
+
 /* What is sent comes back, unless something that was on the way before ends the link. */
 static bool await_echo(struct seed *s)
 {
@@ -789,7 +827,7 @@ static bool await_echo(struct seed *s)
 
     set_bound(s);
     while (works(s) && s->app.last_echoed <= echoed) {
-        sent = sent || sim_send(&s->app, 100) == 0;
+        sent = sent || say(s);
         if (!step_well(s))
             break;
     }

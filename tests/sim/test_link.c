@@ -95,7 +95,7 @@ static void blocked_ping(void **state)
     (void)sim_send(&t->app, 5000);
     tale_run(t, 51000);
     tale_expect(t, "[   100] > send\n"
-                   "[ 50060] unsent: message 1\n"
+                   "[ 50060] unsent: message 1, PING_TIMEOUT\n"
                    "[ 50060] open -> backoff\n"
                    "[ 50060] closed: 1006 \"\" with unsent messages\n"
                    "[ 50060] because: PING_TIMEOUT (transient), next in 250 ms\n"
@@ -535,8 +535,8 @@ static void unsent_is_reported(void **state)
                    "[   100] client: message 1, 1000 bytes\n"
                    "[   200] server: reset\n"
                    "[   210] open -> backoff\n"
-                   "[   210] unsent: message 2\n"
-                   "[   210] unsent: message 3\n"
+                   "[   210] unsent: message 2, RESET\n"
+                   "[   210] unsent: message 3, RESET\n"
                    "[   210] closed: 1006 \"\" with unsent messages\n"
                    "[   210] because: RESET (transient), next in 250 ms\n");
     tale_end(t);
@@ -555,7 +555,7 @@ static void unsent_at_close(void **state)
     tale_expect(t, "[   100] > send\n"
                    "[   100] > close\n"
                    "[   100] open -> closing\n"
-                   "[   100] unsent: message 1\n"
+                   "[   100] unsent: message 1, CANCELED\n"
                    "[   100] closing -> idle\n"
                    "[   100] closed: 1006 \"\" with unsent messages\n"
                    "[   100] because: OK (none)\n"
