@@ -26,6 +26,8 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
 }
 PYTEST_DIRS = ["tests/server", "tests/e2e"]
+# Of the mutants of the core; all of them with --long.
+MUTANTS_EVERY = "8"
 
 
 class Place:
@@ -248,6 +250,15 @@ def docs(place, log):
     return cases + script("tests/docs/check.py", log, [where, work], "docs")
 
 
+def sabotage(place, log):
+    """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
+    work = os.path.join(place.top, "sabotage")
+    every = "1" if "WST_LONG" in place.env else MUTANTS_EVERY
+    return (script("tests/sabotage/run.py", log, [work], "sabotage", 1200)
+            + script("tests/sabotage/mutate.py", place.log("mutants"), [work, "--every", every],
+                     "mutants", 7200))
+
+
 def coverage(place, log):
     where, cases = place.build("coverage", log, ["-Db_coverage=true"], {"CC": "gcc"})
     if not place.built["coverage"]:
@@ -287,7 +298,7 @@ def coverage_table(summary):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
+    "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage, "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e"]
