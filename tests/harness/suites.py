@@ -26,8 +26,6 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
 }
 PYTEST_DIRS = ["tests/server", "tests/e2e"]
-# Of the mutants of the core; all of them with --long.
-MUTANTS_EVERY = "8"
 
 
 class Place:
@@ -253,9 +251,9 @@ def docs(place, log):
 def sabotage(place, log):
     """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
     work = os.path.join(place.top, "sabotage")
-    every = "1" if "WST_LONG" in place.env else MUTANTS_EVERY
+    thorough = ["--thorough"] if "WST_LONG" in place.env else []
     return (script("tests/sabotage/run.py", log, [work], "sabotage", 1200)
-            + script("tests/sabotage/mutate.py", place.log("mutants"), [work, "--every", every],
+            + script("tests/sabotage/mutate.py", place.log("mutants"), [work, *thorough],
                      "mutants", 7200))
 
 

@@ -12,7 +12,7 @@ import re
 from collections import namedtuple
 
 # |name| stays the same when lines move: function, kind, text, and which of those that read alike.
-Mutant = namedtuple("Mutant", "name begin end text")
+Mutant = namedtuple("Mutant", "name kind begin end")
 Token = namedtuple("Token", "text begin end")
 
 TOKEN = re.compile(r"""
@@ -92,8 +92,8 @@ def functions(tokens):
 
 def does(words):
     """Does a statement of these words assign, or only call?"""
-    if not words or words[0] in DECLARES or words[0] in ("return", "assert"):
-        return False
+    if not words or words[0] in DECLARES or words[0] in ("return", "assert") or words[0].isupper():
+        return False  # What a macro makes is not looked at.
     return bool(ASSIGNS & set(words)) or (words[0][0].isalpha() and words[1:2] == ["("])
 
 
@@ -122,24 +122,41 @@ def mutants_of(source):
     tokens = tokens_of(source)
     seen, mutants = {}, []
 
-    def add(function, kind, first, last, text):
+    def add(function, kind, first, last):
         begin, end = tokens[first].begin, tokens[last].end
-        words = " ".join(source[begin:end].split())
-        name = f"{function}: {kind} {words}"
+        name = f"{function}: {kind} {' '.join(source[begin:end].split())}"
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
             name += f" ({seen[name]})"
-        mutants.append(Mutant(name, begin, end, text.format(source[begin:end])))
+        mutants.append(Mutant(name, kind, begin, end))
 
     all_conditions = conditions(tokens)
     for function, first, last in functions(tokens):
         for begin, end in all_conditions:
             if first <= begin <= last:
-                add(function, "not", begin, end, "!({})")
+                add(function, "not", begin, end)
         for begin, end in statements(tokens, first, last):
-            add(function, "drop", begin, end, "(void)0")
+            add(function, "drop", begin, end)
     return mutants
 
 
-def mutated(source, mutant):
-    return source[:mutant.begin] + mutant.text + source[mutant.end:]
+def with_all(source, numbered):
+    """
+    The source with all of its mutants, {number: Mutant}; which one is at work says wst_mutant when
+    the program runs.  So it is compiled only once.
+    """
+    edits = []
+    for number, mutant in numbered.items():
+        if mutant.kind == "not":
+            before, after = f"((wst_mutant == {number}) != !!(", "))"
+        else:
+            before, after = f"(void)(wst_mutant == {number} || ((void)(", "), 1))"
+        size = mutant.end - mutant.begin
+        # At one place, the longer one is opened first and closed last.
+        edits.append((mutant.begin, 1, -size, before))
+        edits.append((mutant.end, 0, size, after))
+    text, done = "", 0
+    for at, _, _, insert in sorted(edits, key=lambda edit: edit[:3]):
+        text += source[done:at] + insert
+        done = at
+    return text + source[done:]
