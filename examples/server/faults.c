@@ -229,10 +229,12 @@ struct fault *faults_take(struct faults *faults, enum fault_step step)
 
     if (!fault)
         return NULL;
-    if (fault->count > 0 && --fault->count == 0)
+    if (fault->count == 1)
         faults->step[step] = NULL; /* The table's reference becomes the caller's. */
     else
         fault->refs++;
+    if (fault->count > 0)
+        fault->count--;
     return fault;
 }
 

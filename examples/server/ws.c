@@ -551,6 +551,7 @@ static bool adopt(struct session *s, int fd)
 
     memset(&desc, 0, sizeof desc);
     desc.vh = s->engine->vhost;
+    /* Flags, as lws wants them: NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange) */
     desc.type = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP);
     desc.fd.sockfd = fd;
     desc.opaque = s;

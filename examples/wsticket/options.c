@@ -6,6 +6,7 @@
 
 #include "values.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -57,6 +58,25 @@ static bool readable(const struct option *o, const char *path)
         return true;
     usage_error("--%s: cannot read %s: %s", o->name, path, strerror(errno));
     return false;
+}
+
+/* Can it be replaced by another one?  What is there already need not be of use. */
+static bool replaceable(const struct option *o, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash > path ? (size_t)(slash - path) : 1;
+    struct stat st;
+    if (*path == '\0' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))) {
+        usage_error("--%s: %s", o->name, *path ? "is a directory: name a file" : "names no file");
+        return false;
+    }
+    char *dir = must_copy(slash ? path : ".");
+    dir[len] = '\0';
+    bool good = access(dir, W_OK | X_OK) == 0;
+    if (!good)
+        usage_error("--%s: no file can be written into %s: %s", o->name, dir, strerror(errno));
+    free(dir);
+    return good;
 }
 
 static bool set_choice(const struct option *o, const char *value, int *to)
@@ -146,6 +166,37 @@ static enum wst_step header_step(const char *text)
     return WST_STEP_NONE;
 }
 
+/* How many letters differ, with one left out, one too many or two swapped as one; case is equal. */
+static size_t difference(const char *a, size_t n, const char *b)
+{
+    size_t m = strlen(b), front = 0, back = 0;
+    while (front < n && front < m && tolower((unsigned char)a[front]) == b[front])
+        front++;
+    while (back < n - front && back < m - front &&
+           tolower((unsigned char)a[n - 1 - back]) == b[m - 1 - back])
+        back++;
+    n -= front + back;
+    m -= front + back;
+    if (n == 2 && m == 2 && tolower((unsigned char)a[front]) == b[front + 1] &&
+        tolower((unsigned char)a[front + 1]) == b[front])
+        return 1;
+    return n > m ? n : m;
+}
+
+/* "tokn:Origin:x": a step that was meant?  A header's name is never so near to one by chance. */
+static const char *step_meant(const char *text)
+{
+    static const char *const names[] = {"token", "ticket", "connect"};
+    size_t n = strcspn(text, ":");
+    size_t name = text[n] ? strcspn(text + n + 1, ": \t") : 0;
+    if (name == 0 || text[n + 1 + name] != ':' || strncmp(text + n + 1 + name, "://", 3) == 0)
+        return NULL; /* No header follows, or a URL does. */
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (difference(text, n, names[i]) <= 1)
+            return names[i];
+    return NULL;
+}
+
 static bool add_header(struct settings *s, const struct option *o, char *value)
 {
     /* hide() keeps the pointer; what it points to is ours to cut in two. */
@@ -153,6 +204,13 @@ static bool add_header(struct settings *s, const struct option *o, char *value)
     char *text;
     memcpy(&text, s->secrets.data + s->secrets.len - sizeof(text), sizeof(text));
     struct wst_header h = {.step = header_step(text)};
+    const char *meant = h.step == WST_STEP_NONE ? step_meant(text) : NULL;
+    if (meant) {
+        usage_error("--%s: no such step; write %s: in front, or a space after the first colon if "
+                    "it ends the header's name",
+                    o->name, meant);
+        return false;
+    }
     if (h.step != WST_STEP_NONE)
         text = strchr(text, ':') + 1;
     char *colon = strchr(text, ':');
@@ -183,6 +241,11 @@ static bool set_value(struct settings *s, const struct option *o, char *value)
     case OPTION_FILE:
     case OPTION_DIR:
         if (!readable(o, value))
+            return false;
+        *(const char **)(void *)to = value;
+        return true;
+    case OPTION_NEW_FILE:
+        if (!replaceable(o, value))
             return false;
         *(const char **)(void *)to = value;
         return true;

@@ -24,16 +24,17 @@ struct settings {
 };
 
 enum option_kind {
-    OPTION_FLAG,    /* No value: the int becomes |number|. */
-    OPTION_TEXT,    /* const char *. */
-    OPTION_FILE,    /* const char *, and the file must be readable. */
-    OPTION_DIR,     /* const char *, and the directory must be readable. */
-    OPTION_SECRET,  /* const char *, moved out of the visible command line. */
-    OPTION_TIME,    /* uint64_t, milliseconds. */
-    OPTION_SIZE,    /* size_t, bytes. */
-    OPTION_NUMBER,  /* unsigned; at most |number| when that is not 0. */
-    OPTION_CHOICE,  /* An enum: one of |choices|. */
-    OPTION_STRINGS, /* May be given more than once: collected. */
+    OPTION_FLAG,     /* No value: the int becomes |number|. */
+    OPTION_TEXT,     /* const char *. */
+    OPTION_FILE,     /* const char *, and the file must be readable. */
+    OPTION_DIR,      /* const char *, and the directory must be readable. */
+    OPTION_NEW_FILE, /* const char *, and its directory must be writable. */
+    OPTION_SECRET,   /* const char *, moved out of the visible command line. */
+    OPTION_TIME,     /* uint64_t, milliseconds. */
+    OPTION_SIZE,     /* size_t, bytes. */
+    OPTION_NUMBER,   /* unsigned; at most |number| when that is not 0. */
+    OPTION_CHOICE,   /* An enum: one of |choices|. */
+    OPTION_STRINGS,  /* May be given more than once: collected. */
     OPTION_HEADERS,
     OPTION_CODES
 };

@@ -185,8 +185,17 @@ const struct option options_table[] = {
     {0, "queue-low-water", "SIZE", OPTION_SIZE, FIELD(queue_low_water),
      .help = "stdin is read on when so little waits; default 64k"},
 
+    HEADING("The offline queue: lines of stdin while there is no connection"),
+    {0, "offline-messages", "N", OPTION_NUMBER, FIELD(offline_messages),
+     .help = "read stdin then, and keep at most N messages for the next connection; default 0: "
+             "stdin is not read then"},
+    {0, "offline-bytes", "SIZE", OPTION_SIZE, FIELD(offline_bytes),
+     .help = "of their payload and 64 bytes for each; default 1M"},
+    {0, "offline-age", "TIME", OPTION_TIME, FIELD(offline_age_ms),
+     .help = "what waits for longer is dropped, and said to be; default 1m"},
+
     HEADING("The token across runs"),
-    {0, "token-cache", "FILE", OPTION_TEXT, FIELD(token_cache),
+    {0, "token-cache", "FILE", OPTION_NEW_FILE, FIELD(token_cache),
      .help = "keep the token here (mode 0600, written atomically)"},
 
     HEADING("What to do and what to show"),

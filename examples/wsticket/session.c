@@ -24,8 +24,15 @@
 #define STDOUT_HIGH ((size_t)256 * 1024)
 #define STDOUT_LOW  ((size_t)64 * 1024)
 
-/* The framing that a message can need beside its payload: 2 + 8 + 4 bytes (RFC 6455, 5.2). */
-#define FRAMING 14
+/* What a message can need in the queue beside its payload: 2 + 8 + 4 bytes of framing (RFC 6455,
+ * 5.2), and the library's 24 bytes of notes. */
+#define OVERHEAD 38
+
+/* The bytes of the queue that so many buffered ones can take: an empty message has 6, and notes. */
+#define TAKEN(buffered) (5 * (buffered))
+
+/* The largest queue that the library makes. */
+#define QUEUE_MOST ((size_t)1 << 30)
 
 /*
  * How long the first Ctrl-C may take.  The library's own deadline for the close handshake is 5 s;
@@ -36,6 +43,7 @@
 struct session {
     /* What the user asked for, without the secrets. */
     bool once, echo, timing, close_on_eof;
+    bool offline;      /* Lines of stdin are taken while it is not open, too. */
     bool log_attempts; /* Show what the library logs of attempts, which the view tells anyway. */
     enum wst_message_type send_as;
     size_t low_water;
@@ -50,12 +58,13 @@ struct session {
     uv_timer_t farewell;
 
     bool open, ever_open;
-    bool asked;     /* The end was asked for: by stdin, a signal, or the reader of stdout. */
-    bool hurry;     /* Nothing is waited for any more. */
-    bool local;     /* This machine could not do its part. */
-    bool timed;     /* The timing of this connection was shown. */
-    bool gone;      /* The client is. */
-    bool echo_full; /* Reasons to pause receiving. */
+    bool end_when_open; /* stdin has ended, and what it said waits. */
+    bool asked;         /* The end was asked for: by stdin, a signal, or the reader of stdout. */
+    bool hurry;         /* Nothing is waited for any more. */
+    bool local;         /* This machine could not do its part. */
+    bool timed;         /* The timing of this connection was shown. */
+    bool gone;          /* The client is. */
+    bool echo_full;     /* Reasons to pause receiving. */
     bool stdout_full;
     bool paused;
     int close_code;        /* Of the last connection. */
@@ -212,6 +221,8 @@ static bool send_line(void *arg, const char *line, size_t len, size_t number)
     int err = wst_client_send(s->client, s->send_as, line, len, NULL);
     if (err == WST_ERR_NOT_OPEN || err == WST_ERR_CLOSING || err == WST_ERR_QUEUE_FULL)
         return false;
+    if (err == WST_ERR_TOO_LARGE && !s->open)
+        return false; /* For the offline queue: it waits here. */
     if (err)
         note(s, "Line %zu of stdin was not sent: %s", number, wst_strerror(err));
     if (wst_client_buffered(s->client) > s->low_water)
@@ -231,7 +242,11 @@ static void input_ended(void *arg, int err)
     struct session *s = arg;
     if (err)
         note(s, "stdin cannot be read: %s", uv_strerror(err));
-    if (s->close_on_eof)
+    if (!s->close_on_eof)
+        return;
+    if (s->offline && !s->open)
+        s->end_when_open = true;
+    else
         end_as_asked(s);
 }
 
@@ -290,7 +305,23 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     s->view->open(s->shown, subprotocol);
     if (s->timing)
         wst_client_ping(client);
-    input_go(&s->input);
+    if (s->end_when_open)
+        end_as_asked(s);
+    else
+        input_go(&s->input);
+}
+
+/* What was lost with its connection is counted there. */
+static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
+{
+    (void)client;
+    (void)ref;
+    struct session *s = arg;
+    if (s->open)
+        return;
+    note(s, "A message of %zu bytes was not sent: %s", len, wst_strerror(reason));
+    if (reason == WST_ERR_TOO_OLD) /* There is room again. */
+        input_go(&s->input);
 }
 
 static void send_echo(struct session *s, enum wst_message_type type, const void *data, size_t len)
@@ -331,7 +362,8 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     s->open = false;
     s->close_code = info->code;
     s->last = info->info.cause;
-    input_pause(&s->input);
+    if (!s->offline)
+        input_pause(&s->input);
     s->echo_full = false; /* What was queued is gone. */
     update_pause(s);
     show_timing(s);
@@ -380,10 +412,15 @@ static void fit_queue(struct wst_config *c, bool echo)
 {
     struct wst_config defaults;
     wst_config_init(&defaults);
-    if (c->queue_low_water > c->max_queue_bytes / 2)
-        c->queue_low_water = c->max_queue_bytes / 2;
-    if (echo && c->max_queue_bytes == defaults.max_queue_bytes)
-        c->max_queue_bytes += c->queue_low_water + FRAMING;
+    if (TAKEN(c->queue_low_water) > c->max_queue_bytes / 2)
+        c->queue_low_water = c->max_queue_bytes / TAKEN(2);
+    if (!echo || c->max_queue_bytes != defaults.max_queue_bytes)
+        return;
+    if (c->max_queue_bytes < c->max_message_bytes && c->max_message_bytes < QUEUE_MOST)
+        c->max_queue_bytes = c->max_message_bytes;
+    c->max_queue_bytes += TAKEN(c->queue_low_water) + OVERHEAD;
+    if (c->max_queue_bytes > QUEUE_MOST)
+        c->max_queue_bytes = QUEUE_MOST;
 }
 
 static void connect_callbacks(struct session *s, struct wst_config *c)
@@ -400,6 +437,7 @@ static void connect_callbacks(struct session *s, struct wst_config *c)
     c->on_ended = on_ended;
     c->on_pong = on_pong;
     c->on_drained = on_drained;
+    c->on_unsent = on_unsent;
     c->log_cb = on_log;
 }
 
@@ -435,6 +473,7 @@ static void prepare(struct session *s, struct settings *set)
     s->echo = set->echo;
     s->timing = set->timing;
     s->close_on_eof = set->close_on_eof;
+    s->offline = c->offline_messages > 0;
     s->log_attempts = c->log_level >= WST_LOG_INFO;
     s->send_as = set->binary ? WST_BINARY : WST_TEXT;
     s->low_water = c->queue_low_water;
@@ -443,7 +482,7 @@ static void prepare(struct session *s, struct settings *set)
     output_init(&s->out, &s->loop, STDOUT_FILENO, stdout_changed, s);
     output_init(&s->err, &s->loop, STDERR_FILENO, NULL, NULL);
     /* A longer line could never be queued behind what may wait already. */
-    size_t taken = s->low_water + FRAMING;
+    size_t taken = TAKEN(s->low_water) + OVERHEAD;
     input_init(&s->input, &s->loop, &input_cbs, s,
                c->max_queue_bytes > taken ? c->max_queue_bytes - taken : 0);
     uv_timer_init(&s->loop, &s->farewell);
@@ -471,6 +510,8 @@ static bool begin(struct session *s, struct settings *set)
         err = wst_client_start(s->client);
     if (err)
         say_refused(err, &why);
+    else if (s->offline)
+        input_go(&s->input);
     return err == 0;
 }
 

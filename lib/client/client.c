@@ -196,6 +196,7 @@ int wst_client_start(struct wst_client *cl)
     if (wst__driver_wants(cl))
         return WST_ERR_STATE;
     cl->flips++;
+    cl->offline.starts++;
     wst__driver_ask(cl);
     return 0;
 }
@@ -251,19 +252,45 @@ static bool is_open(const struct wst_client *cl)
     return cl->core.state == WST_STATE_OPEN && cl->link && cl->flips == 0;
 }
 
-int wst_client_send(struct wst_client *cl, enum wst_message_type type, const void *data, size_t len,
-                    void *ref)
+/* Errors that need no look at the connection. */
+static int check_send(const struct wst_client *cl, enum wst_message_type type, const void *data,
+                      size_t len)
 {
-    int rc;
-
     if (!cl || (type != WST_TEXT && type != WST_BINARY) || (!data && len))
         return WST_ERR_INVALID;
     check_thread(cl);
-    if (cl->closing)
-        return WST_ERR_CLOSING;
+    return cl->closing ? WST_ERR_CLOSING : 0;
+}
+
+int wst_client_send(struct wst_client *cl, enum wst_message_type type, const void *data, size_t len,
+                    void *ref)
+{
+    int rc = check_send(cl, type, data, len);
+
+    if (rc != 0)
+        return rc;
+    /* Nothing overtakes what still waits. */
+    rc = is_open(cl) && cl->offline.count == 0 ? wst__link_send(cl->link, type, data, len, ref)
+                                               : WST_ERR_NOT_OPEN;
+    if (rc == WST_ERR_NOT_OPEN)
+        rc = wst__offline_add(cl, type, data, len, ref);
+    if (rc == 0)
+        wst__driver_ask(cl);
+    return rc;
+}
+
+int wst_client_send_chunk(struct wst_client *cl, enum wst_message_type type, const void *data,
+                          size_t len, unsigned flags, void *ref)
+{
+    int rc = check_send(cl, type, data, len);
+
+    if (rc != 0)
+        return rc;
+    if (flags > (WST_CHUNK_FIRST | WST_CHUNK_LAST))
+        return WST_ERR_INVALID;
     if (!is_open(cl))
         return WST_ERR_NOT_OPEN;
-    rc = wst__link_send(cl->link, type, data, len, ref);
+    rc = wst__link_send_chunk(cl->link, type, data, len, flags, ref);
     if (rc == 0)
         wst__driver_ask(cl);
     return rc;
@@ -309,7 +336,9 @@ int wst_client_resume(struct wst_client *cl)
 
 size_t wst_client_buffered(const struct wst_client *cl)
 {
-    return cl && cl->link ? wst__link_buffered(cl->link) : 0;
+    if (!cl)
+        return 0;
+    return cl->offline.payload + (cl->link ? wst__link_buffered(cl->link) : 0);
 }
 
 /* ---- Close --------------------------------------------------------------------------------- */
@@ -327,6 +356,7 @@ void wst_client_close(struct wst_client *cl, wst_close_cb cb, void *arg)
 
 static void free_parts(struct wst_client *cl)
 {
+    assert(!cl->offline.first); /* All was told. */
     wst__config_put(cl->shared);
     wst__free(cl->stop_reason);
     wst__free(cl->words);
@@ -598,6 +628,7 @@ int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
     s.messages_received += n.received;
     s.bytes_received += n.bytes_received;
     s.buffered = wst_client_buffered(cl);
+    s.offline_messages = cl->offline.count;
     s.failures = cl->core.failures;
     s.next_delay_ms = wait_left(cl);
     return copy_sized(stats, stats->size, &s, sizeof s);

@@ -7,6 +7,7 @@
 #include "client/config_share.h"
 #include "client/link.h"
 #include "client/loop.h"
+#include "client/offline.h"
 #include "client/ports.h"
 #include "client/token.h"
 #include "core/core.h"
@@ -47,8 +48,9 @@ struct wst__spent {
 /* An event that waits: what its kind needs of struct wst__event, which is three times as large. */
 struct wst__note {
     uint64_t attempt;
-    uint64_t ms; /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
-    uint64_t spread_ms;
+    uint64_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
+    uint32_t floor_ms;  /* retry_after_ms of TICKET_OK. */
+    uint32_t spread_ms; /* Of both. */
     int16_t code;
     uint16_t http_status, close_code;
     uint8_t type, step;
@@ -74,6 +76,8 @@ struct wst_client {
     struct wst__turn turn;
     struct wst__timer *timer;
     uint64_t armed_ms;
+
+    struct wst__offline offline;
 
     /* What an attempt has under way. */
     struct wst__net *net;
@@ -107,7 +111,7 @@ struct wst_client {
     bool error_lost;                        /* no memory to keep it. */
     struct wst_stats stats;
     struct wst_timing timing;
-    uint64_t attempt_us, step_us, upgrade_us; /* When they began. */
+    uint64_t attempt_us, step_us, upgrade_us; /* When they began; the last one 0: not yet. */
 
     /* The end. */
     bool closing;     /* wst_client_close() was called. */

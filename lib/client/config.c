@@ -53,6 +53,8 @@ void wst_config_init(struct wst_config *config)
     config->max_message_bytes = 16 * 1024 * 1024;
     config->max_queue_bytes = 16 * 1024 * 1024;
     config->queue_low_water = 64 * 1024;
+    config->offline_bytes = 1024 * 1024;
+    config->offline_age_ms = 60000;
     config->log_level = WST_LOG_WARN;
 }
 
@@ -231,6 +233,7 @@ static int check_times(const struct wst_config *c, struct wst_cause *why)
         {"close_timeout_ms", c->close_timeout_ms, 1},
         {"ping_interval_ms", c->ping_interval_ms, 0},
         {"ping_timeout_ms", c->ping_timeout_ms, 1},
+        {"offline_age_ms", c->offline_age_ms, 1},
     };
 
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
@@ -250,20 +253,31 @@ static int check_sizes(const struct wst_config *c, struct wst_cause *why)
     const struct {
         const char *name;
         size_t value;
-        size_t min;
+        size_t min, max;
     } sizes[] = {
-        {"max_header_bytes", c->max_header_bytes, 256},
-        {"max_body_bytes", c->max_body_bytes, 256},
-        {"max_message_bytes", c->max_message_bytes, 1},
-        {"max_queue_bytes", c->max_queue_bytes, 1024},
+        {"max_header_bytes", c->max_header_bytes, 256, MAX_SIZE},
+        {"max_body_bytes", c->max_body_bytes, 256, MAX_SIZE},
+        /* What is handed out in chunks is not collected. */
+        {"max_message_bytes", c->max_message_bytes, 1, c->on_chunk ? SIZE_MAX : MAX_SIZE},
+        {"max_queue_bytes", c->max_queue_bytes, 1024, MAX_SIZE},
     };
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (sizes[i].value < sizes[i].min || sizes[i].value > MAX_SIZE)
+        if (sizes[i].value < sizes[i].min || sizes[i].value > sizes[i].max)
             return REJECT(why, "%s: must be from %zu bytes to 1 GiB", sizes[i].name, sizes[i].min);
     }
     if (c->queue_low_water >= c->max_queue_bytes)
         return REJECT(why, "queue_low_water: must be less than max_queue_bytes");
+    if (c->offline_messages && c->offline_bytes > c->max_queue_bytes)
+        return REJECT(why, "offline_bytes: must not be more than max_queue_bytes, into which what "
+                           "waits must fit");
+    return 0;
+}
+
+static int check_callbacks(const struct wst_config *c, struct wst_cause *why)
+{
+    if (c->on_message && c->on_chunk)
+        return REJECT(why, "on_chunk: cannot be used together with on_message; set one of them");
     return 0;
 }
 
@@ -388,6 +402,9 @@ static int endpoint(struct wst__config *cfg, struct wst__url *out, const char *g
         return REJECT(why, "%s: is needed (or url, from which it derives)", field);
     if (rc == WST_ERR_NOMEM)
         return wst__cause(why, rc, WST_STEP_NONE, "out of memory");
+    if (rc != 0 && !given)
+        return REJECT(why, "url has a query, which no other URL can be derived from; leave it out, "
+                           "or set token_url, ticket_url and ws_url instead");
     if (rc != 0)
         return rc;
     return wst__config_plaintext(cfg, out, given ? field : "url", why);
@@ -533,8 +550,8 @@ static int own_everything(struct wst_config *c)
 static int check_fields(const struct wst_config *c, struct wst_cause *why)
 {
     static int (*const checks[])(const struct wst_config *, struct wst_cause *) = {
-        check_enums, check_steps,   check_pointers,     check_times,
-        check_sizes, check_headers, check_subprotocols,
+        check_enums,     check_steps, check_pointers, check_times,
+        check_callbacks, check_sizes, check_headers,  check_subprotocols,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {

@@ -40,6 +40,12 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
+/* What a server may ask for is at most a day. */
+static uint32_t within_32_bits(uint64_t ms)
+{
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 static struct wst__note note_of(const struct wst__event *ev)
 {
     const struct wst__failure *f = &ev->failure;
@@ -48,7 +54,8 @@ static struct wst__note note_of(const struct wst__event *ev)
     return (struct wst__note){
         .attempt = ev->attempt,
         .ms = failed ? f->retry_after_ms : ev->ticket_life_ms,
-        .spread_ms = failed ? f->spread_ms : ev->spread_ms,
+        .floor_ms = within_32_bits(ev->retry_after_ms),
+        .spread_ms = within_32_bits(failed ? f->spread_ms : ev->spread_ms),
         .code = (int16_t)f->code,
         .http_status = (uint16_t)f->http_status,
         .close_code = (uint16_t)f->close_code,
@@ -70,6 +77,7 @@ static void event_of(const struct wst__note *n, struct wst__event *ev)
         ev->failure.spread_ms = n->spread_ms;
     } else {
         ev->ticket_life_ms = n->ms;
+        ev->retry_after_ms = n->floor_ms;
         ev->spread_ms = n->spread_ms;
     }
 }
@@ -146,9 +154,12 @@ static bool has_waiting(const struct wst_client *cl)
     return cl->queue_count > 0 || cl->flips > 0 || cl->wake;
 }
 
-/* The next event, in order of rank. */
+/* The next event, in order of rank.  What is too old is gone before one may open the connection. */
 static bool next_event(struct wst_client *cl, struct wst__event *ev)
 {
+    wst__offline_expire(cl);
+    if (cl->closing)
+        return false;
     if (next_flip(cl, ev))
         return true;
     if (cl->wake) {
@@ -220,6 +231,17 @@ static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t
     return !cl->closing;
 }
 
+static bool on_link_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                          unsigned flags)
+{
+    struct wst_client *cl = arg;
+
+    if (cl->closing)
+        return false;
+    config_of(cl)->on_chunk(cl, type, data, n, flags, cl->arg);
+    return !cl->closing;
+}
+
 static void on_link_pong(void *arg, uint64_t rtt_us)
 {
     struct wst_client *cl = arg;
@@ -287,8 +309,11 @@ static void on_link_unsent(void *arg, void *ref, size_t n)
     cl->unsent_messages++;
     cl->unsent_bytes += n;
     cl->stats.unsent_messages++;
-    if (config_of(cl)->on_unsent)
-        config_of(cl)->on_unsent(cl, ref, n, cl->arg);
+    if (config_of(cl)->on_unsent) {
+        int reason = cl->core.failure.code; /* Of the link that ends. */
+
+        config_of(cl)->on_unsent(cl, ref, n, reason ? reason : WST_ERR_EOF, cl->arg);
+    }
 }
 
 static const struct wst__link_cbs link_cbs = {
@@ -296,6 +321,7 @@ static const struct wst__link_cbs link_cbs = {
     .failed = on_link_failed,
     .opened = on_link_opened,
     .message = on_link_message,
+    .chunk = on_link_chunk,
     .pong = on_link_pong,
     .ping_left = on_link_ping_left,
     .closing = on_link_closing,
@@ -327,6 +353,7 @@ static void dial(struct wst_client *cl)
         .queue_low_water = c->queue_low_water,
         .offered_extensions = c->compress ? c->compress_offer : NULL,
         .compress_min_bytes = c->compress_min_bytes,
+        .chunks = c->on_chunk != NULL,
     };
     const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
@@ -468,6 +495,8 @@ static void tell_state(struct wst_client *cl, const struct wst__action *a)
 
     wst__log(&cl->log, WST_LOG_DEBUG, "#%llu %s -> %s", (unsigned long long)cl->core.attempt,
              wst_state_name(a->from), wst_state_name(a->to));
+    if (a->to == WST_STATE_OPEN)
+        wst__offline_send(cl);
     cl->state = a->to;
     if (c->on_state)
         c->on_state(cl, a->from, a->to, cl->arg);
@@ -488,6 +517,7 @@ static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
 
     read_clock(cl, &t);
     cl->attempt_us = t.now_us;
+    cl->upgrade_us = 0;
     memset(&cl->timing, 0, sizeof cl->timing);
     drop_words(cl);
     cl->unsent_messages = cl->unsent_bytes = 0;
@@ -579,6 +609,7 @@ static void tell_ended(struct wst_client *cl, const struct wst__action *a)
         info.cause.cls = info.other.cls;
     }
     wst__report_keep(cl, &info);
+    wst__offline_end(cl, info.cause.code);
     if (c->on_ended)
         c->on_ended(cl, a->to, &info, cl->arg);
 }
@@ -728,7 +759,9 @@ static void step(struct wst_client *cl, struct wst__event *ev)
 static void arm(struct wst_client *cl)
 {
     uint64_t due = wst__core_deadline(&cl->core);
+    uint64_t too_old = wst__offline_due(cl);
 
+    due = due < too_old ? due : too_old;
     if (due == cl->armed_ms || !cl->timer)
         return;
     cl->armed_ms = due;
@@ -801,6 +834,7 @@ static void end_starts(struct wst_client *cl, unsigned count)
                    wst_strerror(WST_ERR_CANCELED));
         info.attempt = cl->stats.attempts;
         wst__report_keep(cl, &info);
+        wst__offline_end(cl, info.cause.code);
         if (c->on_ended)
             c->on_ended(cl, WST_STATE_IDLE, &info, cl->arg);
     }

@@ -60,6 +60,7 @@ struct wst__link {
     struct wst__ws *ws;
     struct wst__buf held; /* Received, not yet fed: a callback had paused us. */
     bool paused;
+    bool skipping; /* A chunk was dropped: so is the rest of its message. */
     bool reading;
     bool we_close;   /* wst__link_close() was called. */
     bool deaf;       /* The protocol is broken: what comes is ignored. */
@@ -198,6 +199,18 @@ static bool on_message(void *arg, enum wst_message_type type, const uint8_t *dat
     return link->cbs->message(link->arg, type, data, n) && !link->paused;
 }
 
+/* What is dropped, while we close and are paused, is not the middle of a message alone. */
+static bool on_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                     unsigned flags)
+{
+    struct wst__link *link = arg;
+
+    link->skipping = link->paused || (link->skipping && !(flags & WST_CHUNK_FIRST));
+    if (link->skipping)
+        return true;
+    return link->cbs->chunk(link->arg, type, data, n, flags) && !link->paused;
+}
+
 /* When the ping left that this is the answer to; 0: unsolicited (RFC 6455, 5.5.3), or too old. */
 static uint64_t answered(struct wst__link *link, const uint8_t *payload, size_t n)
 {
@@ -329,11 +342,16 @@ static void random_bytes(void *arg, void *p, size_t n)
 
 static int begin_messages(struct wst__link *link, struct wst_cause *why)
 {
-    static const struct wst__ws_cbs cbs = {.message = on_message,
-                                           .pong = on_pong,
-                                           .closed = on_closed,
-                                           .sent = on_sent,
-                                           .drained = on_drained};
+    static const struct wst__ws_cbs whole = {.message = on_message,
+                                             .pong = on_pong,
+                                             .closed = on_closed,
+                                             .sent = on_sent,
+                                             .drained = on_drained};
+    static const struct wst__ws_cbs chunked = {.chunk = on_chunk,
+                                               .pong = on_pong,
+                                               .closed = on_closed,
+                                               .sent = on_sent,
+                                               .drained = on_drained};
     struct wst__ws_config config = {
         .pool = link->config.ports->ws_pool,
         .max_message_bytes = link->config.max_message_bytes,
@@ -345,7 +363,7 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
         .offered_extensions = link->config.offered_extensions,
         .compress_min_bytes = link->config.compress_min_bytes,
     };
-    int rc = wst__ws_new(&link->ws, &config, &cbs, link, why);
+    int rc = wst__ws_new(&link->ws, &config, link->config.chunks ? &chunked : &whole, link, why);
 
     if (rc == WST_ERR_NOMEM)
         wst__cause(why, rc, WST_STEP_CONNECT, "out of memory for the WebSocket");
@@ -550,15 +568,10 @@ static void flush_messages(struct wst__link *link)
 
     if (link->ping_waits)
         clock_read(link, &t); /* Before the write: on loopback the pong may be there after it. */
-    while ((count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
+    while (left && (count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
         size_t total = 0;
         size_t wrote;
         bool all;
-
-        if (left == 0) {
-            link->cbs->wants_flush(link->arg);
-            break;
-        }
 
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
@@ -568,6 +581,9 @@ static void flush_messages(struct wst__link *link)
             break;
         left -= wrote < left ? wrote : left;
     }
+    /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
+    if (left == 0 && wst__ws_buffered(link->ws))
+        link->cbs->wants_flush(link->arg);
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
         link->shut = true;
@@ -646,6 +662,12 @@ int wst__link_send(struct wst__link *link, enum wst_message_type type, const voi
                    void *ref)
 {
     return wst__ws_send(link->ws, type, data, n, ref);
+}
+
+int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, const void *data,
+                         size_t n, unsigned flags, void *ref)
+{
+    return wst__ws_send_chunk(link->ws, type, data, n, flags, ref);
 }
 
 int wst__link_ping(struct wst__link *link)

@@ -25,6 +25,8 @@ struct wst__link_cbs {
     void (*failed)(void *arg, const struct wst_cause *why, const struct wst__upgrade *up);
     void (*opened)(void *arg, const char *subprotocol);
     bool (*message)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n);
+    bool (*chunk)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                  unsigned flags); /* With wst__link_config.chunks, instead of |message|. */
     void (*pong)(void *arg, uint64_t rtt_us);
     void (*ping_left)(void *arg);
     /* The close handshake has begun on the other side, or the peer broke the protocol. */
@@ -43,6 +45,7 @@ struct wst__link_config {
     size_t max_message_bytes, max_queue_bytes, queue_low_water;
     const char *offered_extensions; /* Outlives the link; NULL: none. */
     size_t compress_min_bytes;
+    bool chunks; /* Messages are handed out in chunks. */
 };
 
 /* Begins to dial; |cbs| lives as long as the link.  NOMEM, IO: nothing was begun. */
@@ -52,6 +55,8 @@ int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
 int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq);
 int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
                    void *ref);
+int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, const void *data,
+                         size_t n, unsigned flags, void *ref);
 int wst__link_ping(struct wst__link *link);
 /* Begins our side of the close handshake. */
 void wst__link_close(struct wst__link *link, int code, const char *reason);

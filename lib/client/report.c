@@ -104,6 +104,24 @@ struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step ste
     return f;
 }
 
+static void timed_out(const struct wst_client *cl, const struct wst__failure *f,
+                      struct wst_cause *cause)
+{
+    static const char limits[] = "step_timeout_ms, attempt_timeout_ms";
+    const struct wst__url *u =
+        cl->one_time_url.host ? &cl->one_time_url : &cl->shared->config.ws_url;
+
+    if (f->close_code)
+        wst__cause(cause, f->code, f->step, "the close handshake was not finished within %llu ms",
+                   (unsigned long long)cl->shared->config.c.close_timeout_ms);
+    else if (f->step == WST_STEP_CONNECT && cl->upgrade_us == 0)
+        wst__cause(cause, f->code, f->step, "no connection%s was made in time (%s)%s",
+                   u->tls ? " with TLS" : "", limits, u->tls ? "; is it a TLS port?" : "");
+    else
+        wst__cause(cause, f->code, f->step, "the %s was not answered in time (%s)",
+                   what_was_asked(f->step), limits);
+}
+
 /* Words for what the core found by itself. */
 static void own_cause(const struct wst_client *cl, const struct wst__failure *f,
                       struct wst_cause *cause)
@@ -112,13 +130,7 @@ static void own_cause(const struct wst_client *cl, const struct wst__failure *f,
 
     switch (f->code) {
     case WST_ERR_TIMEOUT:
-        if (f->close_code)
-            wst__cause(cause, f->code, f->step,
-                       "the close handshake was not finished within %llu ms",
-                       (unsigned long long)c->close_timeout_ms);
-        else
-            wst__cause(cause, f->code, f->step, "the %s was not answered in time (%s)",
-                       what_was_asked(f->step), "step_timeout_ms, attempt_timeout_ms");
+        timed_out(cl, f, cause);
         break;
     case WST_ERR_PING_TIMEOUT:
         wst__cause(cause, f->code, f->step, "the peer sent no byte within %llu ms after a ping",

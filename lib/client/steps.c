@@ -99,19 +99,31 @@ static void token_arrived(struct wst_client *cl, struct wst__secret *value, int6
     token_ready(cl);
 }
 
+/* What a refusal asks of us, whatever its status. */
+static void steering_of(const struct wst__http_answer *a, uint64_t *retry_after_ms,
+                        uint64_t *spread_ms)
+{
+    wst__reply_steering(a->body, a->body_len, retry_after_ms, spread_ms);
+    if (a->has_retry_after && a->retry_after_ms > *retry_after_ms)
+        *retry_after_ms = a->retry_after_ms;
+}
+
 static void token_reply(struct wst_client *cl, const struct wst__http_answer *a)
 {
     struct wst__token_reply reply = {0};
     struct wst__reply_spec spec;
+    uint64_t retry_after_ms, spread_ms;
     struct wst_cause why;
     struct wst__time t;
 
     read_clock(cl, &t);
     wst__config_token_spec(&cl->shared->config, &spec);
-    if (wst__reply_token(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0)
+    if (wst__reply_token(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0) {
         token_arrived(cl, &reply.token, reply.life_ms);
-    else
-        token_failed(cl, &why, 0, 0);
+        return;
+    }
+    steering_of(a, &retry_after_ms, &spread_ms);
+    token_failed(cl, &why, retry_after_ms, spread_ms);
 }
 
 /* ---- Step 2 -------------------------------------------------------------------------------- */
@@ -171,20 +183,20 @@ static int take_url(struct wst_client *cl, struct wst_cause *why)
     return rc;
 }
 
-static void ticket_arrived(struct wst_client *cl, struct wst__secret *value, bool is_url,
-                           uint64_t life_ms, uint64_t spread_ms)
+static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *reply)
 {
     struct wst__event ev = {.type = WST__EV_TICKET_OK,
                             .attempt = cl->core.attempt,
-                            .ticket_life_ms = life_ms,
-                            .spread_ms = spread_ms};
+                            .ticket_life_ms = reply->life_ms,
+                            .retry_after_ms = reply->retry_after_ms,
+                            .spread_ms = reply->spread_ms};
     struct wst_cause why;
     int rc;
 
-    wst__secret_move(&cl->ticket, value);
-    cl->ticket_is_url = is_url;
+    wst__secret_move(&cl->ticket, &reply->value);
+    cl->ticket_is_url = reply->is_url;
     rc = check_spent(cl, &why);
-    if (rc == 0 && is_url)
+    if (rc == 0 && reply->is_url)
         rc = take_url(cl, &why);
     if (rc != 0) {
         wst__secret_drop(&cl->ticket);
@@ -201,15 +213,18 @@ static void ticket_reply(struct wst_client *cl, const struct wst__http_answer *a
 {
     struct wst__ticket_reply reply = {0};
     struct wst__reply_spec spec;
+    uint64_t retry_after_ms, spread_ms;
     struct wst_cause why;
     struct wst__time t;
 
     read_clock(cl, &t);
     wst__config_ticket_spec(&cl->shared->config, &spec);
-    if (wst__reply_ticket(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0)
-        ticket_arrived(cl, &reply.value, reply.is_url, reply.life_ms, reply.spread_ms);
-    else
-        push_failed(cl, WST_STEP_TICKET, &why, reply.retry_after_ms, reply.spread_ms);
+    if (wst__reply_ticket(&spec, a->body, a->body_len, t.wall_s, &reply, &why) == 0) {
+        ticket_arrived(cl, &reply);
+        return;
+    }
+    steering_of(a, &retry_after_ms, &spread_ms);
+    push_failed(cl, WST_STEP_TICKET, &why, retry_after_ms, spread_ms);
 }
 
 /* ---- HTTP ---------------------------------------------------------------------------------- */
@@ -226,12 +241,9 @@ static void fail_step(struct wst_client *cl, enum wst_step step, const struct ws
 static void refused(struct wst_client *cl, enum wst_step step, const struct wst__http_answer *a)
 {
     struct wst_cause why;
-    uint64_t retry_after_ms = 0;
-    uint64_t spread_ms = 0;
+    uint64_t retry_after_ms, spread_ms;
 
-    wst__reply_steering(a->body, a->body_len, &retry_after_ms, &spread_ms);
-    if (a->has_retry_after && a->retry_after_ms > retry_after_ms)
-        retry_after_ms = a->retry_after_ms;
+    steering_of(a, &retry_after_ms, &spread_ms);
     wst__report_status(&why, step, a->status, a->location_host);
     fail_step(cl, step, &why, retry_after_ms, spread_ms);
 }
@@ -339,6 +351,16 @@ static void ask_application(struct wst_client *cl, enum wst_step step)
     wst__secret_drop(&token);
 }
 
+static void take_ticket(struct wst_client *cl, struct wst__provided *p)
+{
+    const struct wst_config *c = &cl->shared->config.c;
+    struct wst__ticket_reply reply = {.is_url = c->url_pointer != NULL,
+                                      .life_ms = p->life_ms ? p->life_ms : c->ticket_life_ms};
+
+    wst__secret_move(&reply.value, &p->value);
+    ticket_arrived(cl, &reply);
+}
+
 static void take(struct wst_client *cl, struct wst__provided *p)
 {
     cl->provider_request = 0;
@@ -347,8 +369,7 @@ static void take(struct wst_client *cl, struct wst__provided *p)
     else if (cl->provider_step == WST_STEP_TOKEN)
         token_arrived(cl, &p->value, p->life_ms ? (int64_t)p->life_ms : -1);
     else
-        ticket_arrived(cl, &p->value, cl->shared->config.c.url_pointer != NULL,
-                       p->life_ms ? p->life_ms : cl->shared->config.c.ticket_life_ms, 0);
+        take_ticket(cl, p);
 }
 
 static void drop_provided(struct wst_client *cl)

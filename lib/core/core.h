@@ -49,7 +49,7 @@ struct wst__core {
     bool ping_pending;     /* A ping was asked for and has not left. */
     uint64_t ping_left_ms; /* When the unanswered ping left, or while it is pending was asked for;
                               WST__NEVER: none. */
-    uint64_t spread_ms;    /* reconnectSpreadMs from the last ticket reply. */
+    uint64_t retry_after_ms, spread_ms; /* From the last ticket reply, for when the link ends. */
     /* Deadlines, monotonic; WST__NEVER: not running. */
     uint64_t step_due, dial_due, attempt_due; /* Of the sequence. */
     uint64_t dial_idle_due;                   /* READY and idle since. */

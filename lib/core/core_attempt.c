@@ -228,6 +228,7 @@ void wst__attempt_ticket_ok(struct wst__core *c, const struct wst__event *ev,
     c->step_due = WST__NEVER;
     c->ticket_ready = true;
     c->ticket_life_ms = ev->ticket_life_ms;
+    c->retry_after_ms = ev->retry_after_ms;
     c->spread_ms = ev->spread_ms;
     if (c->dial == WST__DIAL_DEAD) {
         wst__keep(&c->failure, c->other);

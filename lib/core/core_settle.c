@@ -142,6 +142,8 @@ void wst__settle(struct wst__core *c, const struct wst__event *ev, enum wst__act
 
     if (c->failure.own)
         c->failure.verdict = ev->failure.verdict;
+    if (told == WST__ACT_CLOSED)
+        c->failure.retry_after_ms = larger(c->failure.retry_after_ms, c->retry_after_ms);
     c->failure.cls = classify(c);
     count_up(&c->failures);
     if (distrusts_token(c) && c->policy.token_step)

@@ -25,7 +25,7 @@ enum wst__ev {
     WST__EV_TOKEN_OK,      /* Step 1 is done: a token is at hand, or none is needed. */
     WST__EV_TOKEN_FAILED,  /* Step 1 failed: |failure|. */
     WST__EV_TICKET_SENT,   /* The ticket's request has left. */
-    WST__EV_TICKET_OK,     /* Step 2 is done: |ticket_life_ms|, |spread_ms|. */
+    WST__EV_TICKET_OK,     /* Step 2 is done: |ticket_life_ms|, |retry_after_ms|, |spread_ms|. */
     WST__EV_TICKET_FAILED, /* Step 2 failed: |failure|. */
     WST__EV_DIAL_OK,       /* The connection (TLS included) stands, nothing is written yet. */
     WST__EV_LINK_FAILED,   /* It never came up, ended before it was open, or was refused: |failure|.
@@ -61,6 +61,7 @@ struct wst__event {
     uint64_t last_rx_ms; /* Monotonic time of the last byte received on the link; 0: none.  While
                             receiving is paused: now_ms, for then the liveness clock stands. */
     uint64_t ticket_life_ms;     /* TICKET_OK. */
+    uint64_t retry_after_ms;     /* TICKET_OK: retryAfterMs, a floor for the wait after the link. */
     uint64_t spread_ms;          /* TICKET_OK: reconnectSpreadMs for the next reconnect; 0: none. */
     struct wst__failure failure; /* *_FAILED, LINK_CLOSED, LINK_CLOSING; of any other event only
                                     |verdict| is read, on a failure that the core finds itself. */

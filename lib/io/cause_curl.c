@@ -180,8 +180,8 @@ static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         (void)wst__cause(why, WST_ERR_EOF, about->step,
-                         "%s:%u ended the connection before its answer was complete", about->host,
-                         about->port);
+                         "%s:%u ended the connection before its answer was complete%s", about->host,
+                         about->port, about->plain ? "; does it want TLS (https)?" : "");
         break;
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:

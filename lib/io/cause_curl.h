@@ -14,6 +14,7 @@ struct wst__transfer_about {
     const char *proxy;      /* "HOST:PORT" without credentials; "" for none. */
     bool through_http;      /* That is an HTTP proxy. */
     bool sent;              /* The request has left: the way through the proxy stood. */
+    bool plain;             /* Without TLS. */
     const char *interface;  /* NULL: any. */
     const char *error_text; /* CURLOPT_ERRORBUFFER. */
 };

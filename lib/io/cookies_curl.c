@@ -12,6 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* Of all cookies of a net, as libcurl lists them.  It sends at most 8 KiB of them itself. */
+#define JAR_MAX_BYTES ((size_t)32 * 1024)
+
 /* Cuts the next field off; libcurl puts tabs between them. */
 static char *field(char **rest)
 {
@@ -96,19 +99,54 @@ static int add_one(char *line, const struct wst__cookie_target *target, size_t b
     return rc;
 }
 
-/* The cookies of the share, through a handle that is made for this. */
+/* A handle on the share, made only to look at its cookies.  NULL: out of memory. */
+static CURL *open_jar(const struct wst__net *net)
+{
+    CURL *easy = curl_easy_init();
+
+    if (easy && (curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "") != CURLE_OK ||
+                 curl_easy_setopt(easy, CURLOPT_SHARE, net->share) != CURLE_OK)) {
+        curl_easy_cleanup(easy);
+        easy = NULL;
+    }
+    return easy;
+}
+
 static struct curl_slist *list_all(const struct wst__net *net)
 {
     struct curl_slist *list = NULL;
-    CURL *easy = curl_easy_init();
+    CURL *jar = open_jar(net);
 
-    if (!easy)
+    if (!jar)
         return NULL;
-    if (curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "") == CURLE_OK &&
-        curl_easy_setopt(easy, CURLOPT_SHARE, net->share) == CURLE_OK)
-        (void)curl_easy_getinfo(easy, CURLINFO_COOKIELIST, &list);
-    curl_easy_cleanup(easy);
+    (void)curl_easy_getinfo(jar, CURLINFO_COOKIELIST, &list);
+    curl_easy_cleanup(jar);
     return list;
+}
+
+static size_t wipe_and_free(struct curl_slist *list)
+{
+    size_t bytes = 0;
+
+    for (struct curl_slist *s = list; s; s = s->next) {
+        bytes += strlen(s->data);
+        wst__wipe(s->data, strlen(s->data));
+    }
+    curl_slist_free_all(list);
+    return bytes;
+}
+
+void wst__cookies_bound(const struct wst__net *net)
+{
+    CURL *jar;
+
+    if (!net->share || wipe_and_free(list_all(net)) <= JAR_MAX_BYTES)
+        return;
+    jar = open_jar(net);
+    if (!jar)
+        return; /* After the next answer, then. */
+    (void)curl_easy_setopt(jar, CURLOPT_COOKIELIST, "ALL");
+    curl_easy_cleanup(jar);
 }
 
 /* Values are secrets.  A line that was looked at is cut in pieces: its length is counted first. */

@@ -9,6 +9,9 @@ struct wst__net;
 /* See client/ports.h.  |url| may be http, https, ws or wss.  NOMEM, TOO_LARGE, INVALID. */
 int wst__cookies(struct wst__net *net, const char *url, struct wst__buf *out);
 
+/* After an answer: a server that sets ever new cookies has all of them forgotten beyond 32 KiB. */
+void wst__cookies_bound(const struct wst__net *net);
+
 /* A place that cookies may be sent to. */
 struct wst__cookie_target {
     const char *host;

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "io/cause_curl.h"
+#include "io/cookies_curl.h"
 #include "io/io.h"
 #include "io/multi_curl.h"
 #include "io/net.h"
@@ -37,8 +38,9 @@ struct wst__http {
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
     size_t header_bytes, max_header_bytes;
-    bool headers_done;     /* The empty line behind them has come. */
-    const char *too_large; /* The name of the limit that was passed. */
+    bool headers_done;      /* The empty line behind them has come. */
+    const char *too_large;  /* The name of the limit that was passed. */
+    bool refused_at_length; /* A refusal whose page goes on behind the limit: it counts as it is. */
     struct wst__http_answer answer;
     char error_text[CURL_ERROR_SIZE];
     struct wst__trust_wait wait;
@@ -143,18 +145,28 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
     return n;
 }
 
+/* What a refusal says is in its head: the page behind it may be as long as it likes. */
+static bool is_refusal(const struct wst__http *h)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    return status < 200 || status > 299;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 {
     struct wst__http *h = arg;
-    int rc;
+    size_t room = h->in.max - 1 - h->in.len; /* One byte stays free for the terminator. */
 
     n *= size;
-    /* One byte stays free for the terminator. */
-    rc = n < h->in.max && h->in.len + n < h->in.max ? wst__buf_add(&h->in, bytes, n)
-                                                    : WST_ERR_TOO_LARGE;
-    if (rc == WST_ERR_TOO_LARGE)
+    if (n <= room)
+        return wst__buf_add(&h->in, bytes, n) == 0 ? n : 0;
+    if (!is_refusal(h))
         h->too_large = "max_body_bytes";
-    return rc == 0 ? n : 0;
+    else if (wst__buf_add(&h->in, bytes, room) == 0)
+        h->refused_at_length = true;
+    return 0;
 }
 
 /* Where a 3xx points to: only the host, the rest may hold secrets. */
@@ -190,6 +202,7 @@ static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
                                         .proxy = h->proxy_name,
                                         .through_http = h->through_http,
                                         .sent = h->transfer.sent_told,
+                                        .plain = !h->secure,
                                         .interface = h->net->interface,
                                         .error_text = h->error_text};
 
@@ -232,6 +245,7 @@ static void take_answer(struct wst__http *h, struct wst_cause *why)
 static void end(struct wst__http *h, const struct wst_cause *why)
 {
     wst__transfer_fini(&h->transfer);
+    wst__cookies_bound(h->net);
     h->cbs.done(h->arg, why, why->code == 0 ? &h->answer : NULL);
     free_http(h);
 }
@@ -243,7 +257,7 @@ static void on_done(struct wst__transfer *t, CURLcode result)
 
     if (result == CURLE_OK && !h->headers_done)
         result = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for an answer. */
-    if (result == CURLE_OK)
+    if (result == CURLE_OK || h->refused_at_length)
         take_answer(h, &why);
     else
         explain(h, result, &why);

@@ -13,10 +13,12 @@
 #include "io/multi_curl.h"
 
 #include "base/mem.h"
+#include "io/exit_gate.h"
 #include "io/io.h"
 #include "io/tls_openssl.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -160,6 +162,7 @@ static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
 
     if (!s)
         return NULL;
+    assert(fd >= 0);
     if (fstat(fd, &st) == 0)
         s->inode = st.st_ino;
     if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
@@ -375,12 +378,13 @@ static void settle(struct wst__multi *m)
     drop_closed(m);
     tell_sent(m);
     while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
-        struct wst__transfer *t;
+        struct wst__transfer *t = NULL;
         CURLcode result = msg->data.result; /* |msg| is gone after the removal. */
 
-        if (msg->msg != CURLMSG_DONE)
-            continue;
-        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        if (msg->msg == CURLMSG_DONE)
+            (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        if (!t)
+            continue; /* Then its owner's deadline ends it. */
         leave(t, result);
         t->done(t, result);
     }
@@ -447,19 +451,18 @@ void wst__transfer_fini(struct wst__transfer *t)
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
-static CURLcode global_result;
-
-static void init_global(void)
-{
-    global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
+/* Once in a process; but what failed, for want of memory, is tried anew. */
 int wst__multi_global(void)
 {
-    static uv_once_t once = UV_ONCE_INIT;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool has_gate;
+    static bool has_curl;
 
-    uv_once(&once, init_global);
-    return global_result == CURLE_OK ? 0 : WST_ERR_NOMEM;
+    (void)pthread_mutex_lock(&lock);
+    has_gate = has_gate || wst__exit_gate_init() == 0;
+    has_curl = has_curl || (has_gate && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    (void)pthread_mutex_unlock(&lock);
+    return has_curl ? 0 : WST_ERR_NOMEM;
 }
 
 static bool set_up(struct wst__multi *m)

@@ -373,6 +373,7 @@ static bool keep_rest(struct wst__stream *s)
     s->rest = NULL;
     s->rest_len = 0;
     if (s->feed_len > 0) {
+        assert(s->feed);
         s->rest = wst__malloc(s->feed_len);
         if (s->rest) {
             memcpy(s->rest, s->feed, s->feed_len);

@@ -30,10 +30,10 @@ static inline void wst__inbox_begin(struct wst__inbox *in, uint8_t type, bool pa
     in->begun = false;
 }
 
-/* How many more bytes the message may have. */
+/* How many more bytes the message may have; |max| SIZE_MAX is no ceiling, however many came. */
 static inline size_t wst__inbox_room(const struct wst__inbox *in, size_t max)
 {
-    return max - in->passed - in->len;
+    return max == SIZE_MAX ? max - in->len : max - in->passed - in->len;
 }
 
 /*

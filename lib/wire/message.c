@@ -60,13 +60,14 @@ struct wst__ws {
     struct wst__frames *frames; /* Lent while a frame is incomplete, else NULL. */
     uint64_t received, bytes_received;
     uint64_t sent, bytes_sent;
-    uint64_t part_bytes; /* Of the message that is sent in parts, */
-    uint8_t part_type;   /* 0: none, */
-    uint8_t part_utf8;   /* and the state of its text. */
-    bool yielded;        /* Inflating has cost its share of this turn. */
-    bool own_pool;       /* The configuration brought none. */
-    bool over;           /* Nothing further is read: the peer has closed, or failed. */
-    bool closing;        /* A close frame was queued. */
+    uint64_t chunk_bytes; /* Of the message that is sent in chunks, */
+    void *chunk_ref;      /* its name, */
+    uint8_t chunk_type;   /* 0: there is none, */
+    uint8_t chunk_utf8;   /* and the state of its text. */
+    bool yielded;         /* Inflating has cost its share of this turn. */
+    bool own_pool;        /* The configuration brought none. */
+    bool over;            /* Nothing further is read: the peer has closed, or failed. */
+    bool closing;         /* A close frame was queued. */
     bool close_received;
     bool above_low_water;
 };
@@ -129,6 +130,8 @@ void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_
         return;
     if (ws->env.pool) {
         wst__outbox_drop(&ws->outbox, ws->env.pool, unsent, arg);
+        if (ws->chunk_type && unsent) /* It has no end, so the outbox knows of none. */
+            unsent(arg, ws->chunk_ref, (size_t)ws->chunk_bytes);
         wst__pool_give(ws->env.pool, &ws->inbox.body);
     }
     wst__frames_free(ws->frames);
@@ -253,17 +256,17 @@ static int take_control(struct wst__ws *ws, unsigned opcode, const uint8_t *p, s
 /* ---- Messages (RFC 6455, 5.4 and 5.6) ------------------------------------------------------ */
 
 static int deliver_chunk(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
-                         unsigned where)
+                         unsigned flags)
 {
-    ws->received += where & WST__CHUNK_LAST ? 1 : 0;
+    ws->received += flags & WST_CHUNK_LAST ? 1 : 0;
     ws->bytes_received += n;
-    return ws->cbs->chunk(ws->arg, (enum wst_message_type)type, p, n, where) ? GO_ON : STOP;
+    return ws->cbs->chunk(ws->arg, (enum wst_message_type)type, p, n, flags) ? GO_ON : STOP;
 }
 
 static inline int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n)
 {
     if (ws->cbs->chunk)
-        return deliver_chunk(ws, type, p, n, WST__CHUNK_FIRST | WST__CHUNK_LAST);
+        return deliver_chunk(ws, type, p, n, WST_CHUNK_FIRST | WST_CHUNK_LAST);
     ws->received++;
     ws->bytes_received += n;
     return ws->cbs->message(ws->arg, (enum wst_message_type)type, p, n) ? GO_ON : STOP;
@@ -284,7 +287,7 @@ static inline int take_whole(struct wst__ws *ws, unsigned type, const uint8_t *p
 static int hand_on(struct wst__ws *ws, const uint8_t *p, size_t n, bool last)
 {
     struct wst__inbox *in = &ws->inbox;
-    unsigned where = (in->begun ? 0u : WST__CHUNK_FIRST) | (last ? WST__CHUNK_LAST : 0u);
+    unsigned flags = (in->begun ? 0u : WST_CHUNK_FIRST) | (last ? WST_CHUNK_LAST : 0u);
     uint8_t type = in->type;
 
     if (n == 0 && !last)
@@ -292,7 +295,7 @@ static int hand_on(struct wst__ws *ws, const uint8_t *p, size_t n, bool last)
     in->begun = true;
     if (last)
         in->type = 0;
-    return deliver_chunk(ws, type, p, n, where);
+    return deliver_chunk(ws, type, p, n, flags);
 }
 
 /* A piece of the message, which is handed on at once. */
@@ -648,7 +651,7 @@ static int check_send(const struct wst__ws *ws, enum wst_message_type type, cons
         return WST_ERR_INVALID;
     if (ws->closing)
         return WST_ERR_NOT_OPEN;
-    if (ws->part_type)
+    if (ws->chunk_type)
         return WST_ERR_STATE;
     return type == WST_TEXT && !wst__utf8_valid(data, n) ? WST_ERR_BAD_UTF8 : 0;
 }
@@ -667,29 +670,45 @@ int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *dat
     return rc;
 }
 
-int wst__ws_send_part(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
-                      bool last, void *ref)
+/* May a chunk be sent now, by its place? */
+static int check_chunk(const struct wst__ws *ws, enum wst_message_type type, unsigned flags)
 {
-    uint8_t first = ws->part_type ? OPCODE_CONTINUATION : (uint8_t)type;
-    uint8_t utf8 = ws->part_utf8;
-    int rc;
+    bool first = flags & WST_CHUNK_FIRST;
 
-    if ((type != WST_TEXT && type != WST_BINARY) || (ws->part_type && ws->part_type != type))
+    if ((type != WST_TEXT && type != WST_BINARY) || flags > (WST_CHUNK_FIRST | WST_CHUNK_LAST))
         return WST_ERR_INVALID;
     if (ws->closing)
         return WST_ERR_NOT_OPEN;
+    if (first != (ws->chunk_type == 0))
+        return WST_ERR_STATE;
+    return first || ws->chunk_type == type ? 0 : WST_ERR_INVALID;
+}
+
+int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                       unsigned flags, void *ref)
+{
+    bool last = flags & WST_CHUNK_LAST;
+    uint8_t first_byte = flags & WST_CHUNK_FIRST ? (uint8_t)type : OPCODE_CONTINUATION;
+    uint8_t utf8 = ws->chunk_utf8;
+    int rc = check_chunk(ws, type, flags);
+
+    if (rc != 0)
+        return rc;
     if (type == WST_TEXT) {
         utf8 = wst__utf8_feed(utf8, data, n);
         if (utf8 == WST__UTF8_REJECT || (last && utf8 != WST__UTF8_ACCEPT))
             return WST_ERR_BAD_UTF8;
     }
-    first |= last ? FIN : 0;
-    rc = wst__outbox_data(&ws->outbox, &ws->env, first, data, n, ref, (size_t)(ws->part_bytes + n));
+    if (!(flags & WST_CHUNK_FIRST))
+        ref = ws->chunk_ref;
+    rc = wst__outbox_data(&ws->outbox, &ws->env, first_byte | (last ? FIN : 0), data, n, ref,
+                          (size_t)(ws->chunk_bytes + n));
     if (rc != 0)
         return rc;
-    ws->part_type = last ? 0 : (uint8_t)type;
-    ws->part_utf8 = utf8;
-    ws->part_bytes = last ? 0 : ws->part_bytes + n;
+    ws->chunk_type = last ? 0 : (uint8_t)type;
+    ws->chunk_utf8 = utf8;
+    ws->chunk_ref = ref;
+    ws->chunk_bytes = last ? 0 : ws->chunk_bytes + n;
     note_level(ws);
     return 0;
 }
@@ -775,4 +794,6 @@ void wst__ws_counts(const struct wst__ws *ws, struct wst__ws_counts *c)
     c->sent = ws->sent;
     c->bytes_sent = ws->bytes_sent;
     wst__outbox_count(&ws->outbox, &c->queued, &c->bytes_queued);
+    c->queued += ws->chunk_type ? 1 : 0;
+    c->bytes_queued += ws->chunk_bytes;
 }

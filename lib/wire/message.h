@@ -30,7 +30,7 @@ void wst__ws_pool_free(struct wst__ws_pool *pool);
 
 struct wst__ws_config {
     struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own. */
-    size_t max_message_bytes;
+    size_t max_message_bytes;  /* SIZE_MAX: no ceiling, for |chunk| alone. */
     size_t max_queue_bytes;
     size_t queue_low_water;
     /* Unpredictable bytes for masking keys; fills |p| from a pool, never fails once open. */
@@ -42,8 +42,6 @@ struct wst__ws_config {
     const char *offered_extensions;
     size_t compress_min_bytes; /* Messages below it are not compressed. */
 };
-
-enum { WST__CHUNK_FIRST = 1, WST__CHUNK_LAST = 2 }; /* Both: a whole message. */
 
 /* Callbacks return false to stop: wst__ws_feed() then returns at once, without having looked at
  * what follows (paused, or the connection is closing). */
@@ -58,17 +56,17 @@ struct wst__ws_cbs {
     void (*sent)(void *arg, void *ref, size_t n);
     /* The queue fell to the low-water mark after it had been above. */
     void (*drained)(void *arg);
-    /* Instead of |message| when not NULL: pieces of a message as they arrive, |where|
-     * WST__CHUNK_*.  A text's pieces may end inside a character; the whole is checked. */
+    /* Instead of |message| when not NULL: pieces of a message as they arrive, |flags|
+     * WST_CHUNK_*.  A text's pieces may end inside a character; the whole is checked. */
     bool (*chunk)(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
-                  unsigned where);
+                  unsigned flags);
 };
 
 /* NOMEM; BAD_UPGRADE when |extensions| cannot be done. */
 int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
                 const struct wst__ws_cbs *cbs, void *arg, struct wst_cause *why);
 /* Not from inside a callback of |ws|.  Everything is wiped away; queued messages are told to
- * |unsent| (may be NULL). */
+ * |unsent| (may be NULL), and so is one that was begun in chunks and has not ended. */
 void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_t n), void *arg);
 
 /*
@@ -96,12 +94,13 @@ int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why);
 int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                  void *ref);
 /*
- * Sends a message in parts, each of them a fragment, whose number and size need not be known; the
- * |ref| of the |last| one is told, with the size of all.  Until then wst__ws_send() says STATE.
- * They are not compressed.  INVALID also when |type| changes.  A refused part may be tried again.
+ * Sends a message in chunks, each of them a fragment (RFC 6455, 5.4), whose number and size need
+ * not be known; the |ref| of the first one is told, with the size of all.  Until the last one
+ * wst__ws_send() says STATE; so does this, without a first one, or for another.  They are not
+ * compressed.  INVALID also when |type| changes.  A refused chunk may be tried again.
  */
-int wst__ws_send_part(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
-                      bool last, void *ref);
+int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                       unsigned flags, void *ref);
 /* Queues a ping; it goes ahead of data that has not begun to leave.  NOT_OPEN, INVALID (> 125),
  * QUEUE_FULL (64 have not left yet), NOMEM. */
 int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n);

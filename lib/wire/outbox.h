@@ -28,12 +28,12 @@ struct wst__outbox {
     size_t head, tail; /* The frames in it that have not left. */
     size_t begun;      /* So much of the first one has left. */
     size_t low, high;  /* The marks of these frames, the newest lowest. */
+    size_t shown;      /* Bytes handed out last and not yet accounted for. */
     uint8_t *control;  /* NULL when there are none. */
     uint32_t control_cap;
     uint32_t control_head, control_tail;
     uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
     uint32_t shown_control; /* How much of |control| was handed out last. */
-    size_t shown;           /* Bytes handed out last and not yet accounted for. */
     uint32_t shown_first;   /* Of what was handed out last: data ahead of the control frames. */
     uint32_t fixed;         /* So many of the bytes to come are offered again as they were. */
     bool blocked;           /* What was handed out last was not wholly taken. */

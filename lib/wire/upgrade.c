@@ -26,6 +26,7 @@ int wst__upgrade_init(struct wst__upgrade *u, const struct wst__upgrade_request 
     wst__buf_init(&u->body, max_body_bytes, true);
     wst__buf_init(&u->offered, SIZE_MAX, false);
     u->phase = HEAD;
+    u->plain = rq->url && !rq->url->tls;
     if (wst__upgrade_note_offer(u, rq))
         return 0;
     wst__upgrade_fini(u);
@@ -233,12 +234,14 @@ int wst__upgrade_feed(struct wst__upgrade *u, const uint8_t *bytes, size_t n, si
 int wst__upgrade_eof(struct wst__upgrade *u, struct wst_cause *why)
 {
     if (u->phase == HEAD)
-        finish(u, wst__cause(&u->cause, WST_ERR_EOF, WST_STEP_CONNECT,
-                             u->head.len || u->interim
-                                 ? "the connection ended in the middle of the answer to the "
-                                   "WebSocket upgrade"
-                                 : "the connection ended before the answer to the WebSocket "
-                                   "upgrade"));
+        finish(u, u->head.len || u->interim
+                      ? wst__cause(&u->cause, WST_ERR_EOF, WST_STEP_CONNECT,
+                                   "the connection ended in the middle of the answer to the "
+                                   "WebSocket upgrade")
+                      : wst__cause(&u->cause, WST_ERR_EOF, WST_STEP_CONNECT,
+                                   "the connection ended before the answer to the WebSocket "
+                                   "upgrade%s",
+                                   u->plain ? "; does it want TLS (wss)?" : ""));
     else if (u->phase != OVER)
         finish_refused(u);
     return report(u, why);

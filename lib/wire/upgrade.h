@@ -65,6 +65,7 @@ struct wst__upgrade {
     size_t lines; /* Header lines of this response. */
     unsigned interim;
     bool http10;
+    bool plain; /* Without TLS. */
     char accept[32];
     struct wst__buf offered;  /* Subprotocols, each terminated; not the ticket's. */
     char *offered_extensions; /* NULL: none. */

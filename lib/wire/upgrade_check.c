@@ -410,6 +410,9 @@ int wst__upgrade_refused(struct wst__upgrade *u)
             "is it a WebSocket endpoint?",
             u->status);
     return wst__cause(&u->cause, WST_ERR_UPGRADE_REFUSED, WST_STEP_CONNECT,
-                      "the server refused the WebSocket upgrade with status %d%s%s%s", u->status,
-                      *auth ? " (" : "", auth, *auth ? ")" : "");
+                      "the server refused the WebSocket upgrade with status %d%s%s%s%s", u->status,
+                      *auth ? " (" : "", auth, *auth ? ")" : "",
+                      u->status == 404   ? "; check ws_url"
+                      : u->status == 405 ? "; is this a WebSocket endpoint?"
+                                         : "");
 }

@@ -219,6 +219,8 @@ static void wrong_numbers(void **state)
     REJECTED(give_up, (enum wst_give_up)3);
     REJECTED(log_level, (enum wst_log_level)4);
     REJECTED(unauthorized_count, 17);
+    REJECTED(max_message_bytes, SIZE_MAX);
+    REJECTED(offline_age_ms, 0);
 }
 
 static void wrong_together(void **state)
@@ -244,6 +246,70 @@ static void wrong_together(void **state)
     c = base_config();
     c.subprotocol_count = 1;
     check_rejected(c, "subprotocols");
+    c = base_config();
+    c.offline_messages = 1;
+    c.offline_bytes = c.max_queue_bytes + 1;
+    check_rejected(c, "offline_bytes");
+}
+
+static void any_message(struct wst_client *client, enum wst_message_type type, const void *data,
+                        size_t len, void *arg)
+{
+    (void)client;
+    (void)type;
+    (void)data;
+    (void)len;
+    (void)arg;
+}
+
+static void any_chunk(struct wst_client *client, enum wst_message_type type, const void *data,
+                      size_t len, unsigned flags, void *arg)
+{
+    (void)client;
+    (void)type;
+    (void)data;
+    (void)len;
+    (void)flags;
+    (void)arg;
+}
+
+/* Whole messages or chunks; chunks alone need no ceiling. */
+static void messages_or_chunks(void **state)
+{
+    struct wst_config c = base_config();
+    struct wst__config cfg;
+
+    (void)state;
+    c.on_chunk = any_chunk;
+    c.max_message_bytes = SIZE_MAX;
+    assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
+    assert_true(cfg.c.max_message_bytes == SIZE_MAX);
+    wst__config_fini(&cfg);
+    c.max_message_bytes = 1000;
+    c.on_message = any_message;
+    check_rejected(c, "on_chunk");
+    c.on_chunk = NULL;
+    assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
+    wst__config_fini(&cfg);
+}
+
+/* What is off is not compared with anything. */
+static void a_small_queue_without_an_offline_queue(void **state)
+{
+    struct wst_config c = base_config();
+    struct wst__config cfg;
+
+    (void)state;
+    c.max_queue_bytes = 1024;
+    c.queue_low_water = 0;
+    assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
+    assert_int_equal(cfg.c.offline_messages, 0);
+    wst__config_fini(&cfg);
+    c.offline_messages = 1;
+    check_rejected(c, "offline_bytes");
+    c.offline_bytes = 1024;
+    assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
+    wst__config_fini(&cfg);
 }
 
 static void wrong_headers(void **state)
@@ -406,6 +472,8 @@ int main(void)
         cmocka_unit_test(wrong_strings),
         cmocka_unit_test(wrong_numbers),
         cmocka_unit_test(wrong_together),
+        cmocka_unit_test(messages_or_chunks),
+        cmocka_unit_test(a_small_queue_without_an_offline_queue),
         cmocka_unit_test(wrong_headers),
         cmocka_unit_test(plaintext_only_at_home),
         cmocka_unit_test(omitted_steps),

@@ -73,6 +73,7 @@ def installed_files():
     lib = os.path.relpath(libdir(), PREFIX)
     version = pkg_config("--modversion", "libwsticket")[0]
     expected = {"include/wsticket/wsticket.h", "bin/wsticket", "share/man/man1/wsticket.1",
+                "share/doc/libwsticket/json.md",
                 f"{lib}/pkgconfig/libwsticket.pc", f"{lib}/pkgconfig/libwsticket-static.pc",
                 f"{lib}/libwsticket.a", f"{lib}/libwsticket.so", f"{lib}/libwsticket.so.0",
                 f"{lib}/libwsticket.so.{version}"}

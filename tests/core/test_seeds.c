@@ -390,6 +390,7 @@ static void draw_event(struct book *b, const struct wst__core *c, struct wst__ev
         ev->attempt -= wst__rng_upto(r, ev->attempt < 2 ? ev->attempt : 2);
     ev->ticket_life_ms = chance(r, 20) ? 1 + wst__rng_upto(r, 500) : 30000;
     ev->spread_ms = chance(r, 10) ? wst__rng_upto(r, 600000) : 0;
+    ev->retry_after_ms = chance(r, 10) ? wst__rng_upto(r, 600000) : 0;
     ev->last_rx_ms = ev->now_ms - wst__rng_upto(r, ev->now_ms < 30000 ? ev->now_ms : 30000);
     ev->failure = draw_failure(r);
 }

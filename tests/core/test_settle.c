@@ -247,6 +247,49 @@ static void the_ticket_reply_may_spread_the_next_reconnect(void **arg)
     assert_in_range(largest_wait(&p, 20000, 1006), 800, 1250);
 }
 
+/* Of the wait after the link; an attempt that fails knows its own. */
+static void the_ticket_reply_may_ask_for_patience(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 0, WST__EV_TOKEN_OK);
+    t.ev.retry_after_ms = 40000;
+    tale_event(&t, 0, WST__EV_TICKET_OK);
+    tale_event(&t, 0, WST__EV_DIAL_OK);
+    tale_event(&t, 0, WST__EV_LINK_OPEN);
+    close_link(&t, 5000, closed(1006));
+    assert_true(t.core.failure.retry_after_ms == 40000);
+    assert_true(t.core.retry_floor == 45000);
+    assert_in_range(t.core.retry_due, 45000, 85000);
+    tale_event(&t, 6000, WST__EV_WAKE);
+    assert_true(t.core.retry_due >= 45000);
+
+    tale_wait(&t, t.core.retry_due); /* The next reply asks for nothing. */
+    fail_token(&t, t.core.seen_now_ms, http(500));
+    assert_true(t.core.failure.retry_after_ms == 0);
+    tale_wait(&t, t.core.retry_due);
+    tale_open(&t, t.core.seen_now_ms);
+    close_link(&t, t.core.seen_now_ms + 5000, closed(1006));
+    assert_true(t.core.retry_floor == t.core.seen_now_ms);
+
+    p.max_server_delay_ms = 1000; /* Bounded as every wish of a server. */
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 0, WST__EV_TOKEN_OK);
+    t.ev.retry_after_ms = UINT64_MAX;
+    tale_event(&t, 0, WST__EV_TICKET_OK);
+    tale_event(&t, 0, WST__EV_DIAL_OK);
+    tale_event(&t, 0, WST__EV_LINK_OPEN);
+    close_link(&t, 5000, closed(1006));
+    assert_true(t.core.retry_floor == 6000);
+    assert_in_range(t.core.retry_due, 6000, 7000);
+}
+
 /* ---- Tickets that are refused ---- */
 
 static void two_refused_tickets_running_drop_the_token(void **arg)
@@ -987,6 +1030,7 @@ int main(void)
         cmocka_unit_test(a_refusal_may_spread_the_next_attempt),
         cmocka_unit_test(a_restart_spreads_its_clients_over_a_window),
         cmocka_unit_test(the_ticket_reply_may_spread_the_next_reconnect),
+        cmocka_unit_test(the_ticket_reply_may_ask_for_patience),
         cmocka_unit_test(two_refused_tickets_running_drop_the_token),
         cmocka_unit_test(refused_by_close_or_by_upgrade_count_together),
         cmocka_unit_test(refused_tickets_count_only_when_they_are_running),

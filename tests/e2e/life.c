@@ -115,6 +115,7 @@ static void call_everything(struct life *l)
     struct wst_timing timing = {.size = sizeof timing};
 
     (void)wst_client_send(l->client, WST_TEXT, "last words", 10, NULL);
+    (void)wst_client_send_chunk(l->client, WST_TEXT, "last", 4, WST_CHUNK_FIRST, NULL);
     (void)wst_client_ping(l->client);
     (void)wst_client_pause(l->client);
     (void)wst_client_resume(l->client);
@@ -271,6 +272,17 @@ static void on_message(struct wst_client *client, enum wst_message_type type, co
     moment(arg, "message");
 }
 
+static void on_chunk(struct wst_client *client, enum wst_message_type type, const void *data,
+                     size_t len, unsigned flags, void *arg)
+{
+    (void)client;
+    (void)type;
+    (void)data;
+    (void)len;
+    (void)flags;
+    moment(arg, "chunk");
+}
+
 static void on_closed(struct wst_client *client, const struct wst_close_info *info, void *arg)
 {
     struct life *l = arg;
@@ -281,11 +293,12 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     moment(l, "closed");
 }
 
-static void on_unsent(struct wst_client *client, void *ref, size_t len, void *arg)
+static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
 {
     (void)client;
     (void)ref;
     (void)len;
+    (void)reason;
     moment(arg, "unsent");
 }
 
@@ -422,7 +435,10 @@ static void set_callbacks(struct life *l, struct wst_config *c)
     c->on_progress = on_progress;
     c->on_attempt_failed = on_attempt_failed;
     c->on_open = on_open;
-    c->on_message = on_message;
+    if (is(l, "chunk"))
+        c->on_chunk = on_chunk;
+    else
+        c->on_message = on_message;
     c->on_closed = on_closed;
     c->on_unsent = on_unsent;
     c->on_ended = on_ended;
@@ -431,6 +447,7 @@ static void set_callbacks(struct life *l, struct wst_config *c)
     c->on_verdict = on_verdict;
     c->log_cb = on_log;
     c->log_level = WST_LOG_DEBUG;
+    c->offline_messages = 10;
     c->store_load = store_load;
     c->store_save = store_save;
     c->store_clear = store_clear;

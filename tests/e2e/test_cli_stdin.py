@@ -237,3 +237,45 @@ def test_interrupted_with_input_waiting(server):
 def test_run_without_anything_to_say(server):
     done = run(*PLAIN, "--close-on-eof", server.url, stdin="")
     assert done.returncode == 0 and done.stdout == ""
+
+
+OFFLINE = [*PLAIN, "--offline-messages", "3"]
+
+
+@pytest.fixture
+def free_port():
+    """Of a server that is not there yet."""
+    with PlainServer() as server:
+        return server.port
+
+
+@pytest.mark.quick
+def test_lines_wait_for_the_connection(free_port):
+    with Cli(*OFFLINE, f"ws://127.0.0.1:{free_port}/") as cli:
+        cli.send("one\ntwo\nthree\nfour\n")  # The fourth stays with us until there is room.
+        cli.wait_err(r"^\[WS\] Reconnecting")
+        with PlainServer(port=free_port) as server:
+            cli.wait_out("four")
+            assert server.received == cli.out == ["one", "two", "three", "four"]
+            assert cli.stop() == 0
+
+
+def test_the_end_of_stdin_waits_for_the_connection_too(free_port, tmp_path):
+    path = tmp_path / "lines"
+    path.write_text("first\nlast")
+    with open(path, "rb") as lines, Cli(*OFFLINE, "--close-on-eof",
+                                        f"ws://127.0.0.1:{free_port}/", stdin=lines) as cli:
+        cli.wait_err(r"^\[WS\] Reconnecting")
+        with PlainServer(port=free_port) as server:
+            assert cli.wait() == 0
+            eventually(lambda: server.received == ["first", "last"], "both lines")
+
+
+def test_lines_that_are_too_old(free_port):
+    with Cli(*OFFLINE, "--offline-age", "100ms", f"ws://127.0.0.1:{free_port}/") as cli:
+        cli.send("one\ntwo\nthree\nfour\n")
+        cli.wait_err("was not sent", 4)
+        assert [line for line in cli.err if "was not sent" in line] == [
+            f"[WS] A message of {n} bytes was not sent: it waited for too long to be sent"
+            for n in (3, 3, 5, 4)]
+        assert cli.stop() == 3

@@ -18,7 +18,8 @@ MAN = os.path.join(TOP, "examples", "wsticket", "wsticket.1")
 NO_OPTION = re.compile(r"size|loop|uv_loop|arg|on_\w+|store_\w+|\w+_cb|\w+_count")
 # Options whose name is not the field's with dashes and without its unit.
 OTHER_NAMES = {"token_step": "no-token", "ticket_step": "no-ticket", "headers": "header",
-               "subprotocols": "subprotocol", "parallel_dial": "no-parallel-dial"}
+               "subprotocols": "subprotocol", "parallel_dial": "no-parallel-dial",
+               "offline_bytes": "offline-bytes"}
 
 
 def read(path):
@@ -171,6 +172,14 @@ WRONG = [
     (["connect", "https://a.test", "--unauthorized-codes", ""], "list of 1 to 16 close"),
     (["connect", "https://a.test", "--header", "no colon"], "[STEP:]NAME:VALUE"),
     (["connect", "https://a.test", "--header", ":value"], "[STEP:]NAME:VALUE"),
+    (["connect", "https://a.test", "--header", "tikcet:Origin:x"], "--header: no such step; write t"
+     "icket: in front"),
+    (["connect", "https://a.test", "--header", "Token:Origin:x"], "write token: in front"),
+    (["connect", "https://a.test", "--header", "conect:Origin:https://x"], "write connect: in fr"),
+    (["connect", "https://a.test", "--token-cache", "/nonexistent/file"], "--token-cache: no file "
+     "can be written into /nonexistent: No such file"),
+    (["connect", "https://a.test", "--token-cache", "/tmp"], "--token-cache: is a directory"),
+    (["connect", "https://a.test", "--token-cache", ""], "--token-cache: names no file"),
     (["connect", "https://a.test", "--ca-file", "/nowhere/ca.pem"],
      "--ca-file: cannot read /nowhere/ca.pem: No such file"),
     (["connect", "https://a.test", "--ca-file", "/"], "--ca-file: / is a directory"),
@@ -204,6 +213,7 @@ REFUSED = [
     (["connect", "https://"], "URL"),
     (["connect", "not a url"], "URL"),
     (["connect", "https://a.test:99999"], "URL"),
+    (["connect", "https://a.test/?a=1"], "URL has a query, which no other URL can be derived from"),
     (["connect", "http://a.test"], "set --allow-plaintext"),
     (["connect", "https://a.test", "--token-url", "ws://a.test"], "--token-url"),
     (["connect", "https://a.test", "--ws-url", "https://a.test"], "--ws-url"),

@@ -14,7 +14,7 @@ from wstserver import Server
 LIFE = os.path.join(BUILD, "tests", "e2e", "life")
 
 STATES = ["idle", "token", "ticket", "connecting", "open", "closing", "backoff", "failed"]
-CALLBACKS = ["attempt", "attempt_failed", "open", "message", "closed", "unsent", "ended", "pong",
+CALLBACKS = ["attempt", "attempt_failed", "open", "message", "chunk", "closed", "unsent", "ended", "pong",
              "drained", "verdict", "log", "post", "token_cb", "ticket_cb", "store_load",
              "store_save", "store_clear"]
 MOMENTS = ([f"state:{name}" for name in STATES] + [f"in:{name}" for name in STATES]

@@ -4,6 +4,7 @@ one is taken is the library's choice, the same for every step.
 """
 
 import json
+import shutil
 
 import pytest
 
@@ -150,6 +151,7 @@ def test_no_proxy_for_another_host(second, secure):
 
 # ---- Kinds --------------------------------------------------------------------------------------
 
+@pytest.mark.skipif(not shutil.which("danted"), reason="danted is not installed")
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_socks(secure, plain, scheme):
     with Way(Dante()) as way:

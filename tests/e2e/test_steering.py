@@ -96,6 +96,18 @@ def test_a_good_ticket_asks_for_a_spread_of_the_next_attempt(backend):
         assert cli.wait() == 0
 
 
+def test_a_good_ticket_asks_for_patience_after_the_link(backend):
+    backend.faults(ticket={"retryAfterMs": 20_000, "ttl": 30})
+    with Cli("connect", "--json", *FAST, backend.url) as cli:
+        cli.wait_event("open")
+        backend.drop_all()
+        closed = cli.wait_event("closed")
+        assert closed["retry_after_ms"] == 20_000
+        assert 20_000 <= closed["next_delay_ms"] <= 40_000
+        cli.signal(15)
+        assert cli.wait() == 0
+
+
 @pytest.mark.parametrize("code", [1012, 1013])
 def test_a_restart_spreads_the_clients(backend, code):
     with Cli("connect", "--json", *FAST, "--restart-spread", "1h", backend.url) as cli:

@@ -56,15 +56,20 @@ def only(step, good_server, bad_server, host="localhost"):
     return [option, f"{scheme}://{host}:{bad_server.port}{urls[step]}", local(good_server)]
 
 
+def the_failure(done):
+    """The one attempt that failed, of what --json --once wrote."""
+    (failed,) = [event for event in map(json.loads, done.stdout.splitlines())
+                 if event["event"] == "attempt_failed"]
+    return failed
+
+
 def refused(step, *args, **env):
     """
     One attempt that must end with the certificate of that step (None: of the first one that was
     looked at); its cause.
     """
     done = run("connect", "--json", "--once", *args, **env)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    (failed,) = [e for e in events if e["event"] == "attempt_failed"]
-    cause = failed["cause"]
+    cause = the_failure(done)["cause"]
     assert (cause["code"], cause["class"]) == ("TLS_VERIFY", "transient")
     assert step in (None, cause["step"])
     assert done.returncode == 4
@@ -218,3 +223,28 @@ def test_an_empty_option_is_not_the_default(good, ca, option):
     done = run("connect", "--once", option, "", local(good), SSL_CERT_FILE=ca.pem)
     assert done.returncode in (1, 2)
     assert option in done.stderr
+
+
+@pytest.mark.parametrize("args,text", [([], "; does it want TLS (https)?"),
+                                       (["--no-ticket"], "; does it want TLS (wss)?")])
+def test_plain_http_to_a_tls_port(good, args, text):
+    done = run("connect", "--json", "--once", *args, f"http://localhost:{good.port}")
+    failed = the_failure(done)
+    assert failed["cause"]["text"].endswith(text), failed
+
+
+def test_tls_to_a_plain_port():
+    """libwebsockets waits for the rest of what it takes for a request."""
+    with Server("--open") as server:
+        done = run("connect", "--json", "--once", "--step-timeout", "300ms",
+                   f"https://localhost:{server.port}")
+    failed = the_failure(done)
+    assert "is it a TLS port?" in failed["other"]["text"], failed
+
+
+def test_a_wrong_path_is_named(good, ca):
+    done = run("connect", "--json", "--once", "--ca-file", ca.pem, "--ws-url",
+               f"wss://localhost:{good.port}/nothing", local(good))
+    failed = the_failure(done)
+    assert failed["cause"]["text"].endswith("status 404; check ws_url"), failed
+    assert done.returncode == 2

@@ -153,11 +153,11 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers and the exploration take their time.
+    # The analyzers take their time, and so do the torture and the exploration.
     # The simulated worlds: 2,000 by default, which will do for every commit.
     seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
-    without = ["--no-suite", "lint", "--no-suite", "explore"] if place.quick else []
-    return cases + meson_test(place, where, log, without, env=seeds)
+    slow = ["--no-suite", "lint", "--no-suite", "torture", "--no-suite", "explore"]
+    return cases + meson_test(place, where, log, slow if place.quick else [], env=seeds)
 
 
 def clang(place, log):
@@ -168,7 +168,7 @@ def clang(place, log):
         return cases
     # The instruction counts are asserted for gcc; the core is explored once.
     return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
-                                            "--no-suite", "explore"])
+                                                  "--no-suite", "torture", "--no-suite", "explore"])
 
 
 def build_asan(place, log):
@@ -189,6 +189,13 @@ def asan(place, log):
 def e2e(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     return cases + (pytest(place, where, log, "e2e") if place.built["gcc"] else [])
+
+
+def interop(place, log):
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    return cases + pytest(place, where, log, "interop", dirs=["tests/interop"])
 
 
 def asan_e2e(place, log):
@@ -296,9 +303,10 @@ def coverage_table(summary):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage, "valgrind-core": valgrind_core,
+    "interop": interop, "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage,
+    "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
-QUICK = ["unit", "e2e"]
+QUICK = ["unit", "e2e", "interop"]
 # Valgrind's suites are modes of their own: they need more time than a submission has.
 WHOLE = [name for name in ALL if name not in ("valgrind-core", "valgrind-e2e", "coverage")]

@@ -221,6 +221,47 @@ static void test_ceilings(void **state)
     wst__net_free(net);
 }
 
+static void long_refusal(struct conn *c)
+{
+    push(c, "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nRetry-After: 7\r\n\r\n", kilobyte,
+         10240);
+}
+
+static void long_chunked_refusal(struct conn *c)
+{
+    char chunk[1100];
+
+    (void)snprintf(chunk, sizeof chunk, "400\r\n%s\r\n", kilobyte);
+    push(c,
+         "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nRetry-After: 7\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n",
+         chunk, 10240);
+}
+
+/* A refusal is one however long its page: a 401 must not become a fault of the network. */
+static void test_long_refusal(void **state)
+{
+    static const conn_fn refusals[] = {long_refusal, long_chunked_refusal};
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct call c;
+
+    memset(kilobyte, 'z', 1024);
+    for (size_t i = 0; i < 2; i++) {
+        struct server *s = server_start(refusals[i], NULL, NULL);
+
+        pushed = 0;
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+        assert_int_equal(c.answer.status, 401);
+        assert_int_equal(c.answer.body_len, 64 * 1024);
+        assert_true(c.answer.has_retry_after);
+        assert_int_equal(c.answer.retry_after_ms, 7000);
+        server_stop(s);
+        assert_true(pushed < 10240 * 1024); /* It was not read to its end. */
+    }
+    wst__net_free(net);
+}
+
 /* A body that just fits, and one byte more. */
 static void exact_body(struct conn *c)
 {
@@ -631,6 +672,48 @@ static void test_cookies(void **state)
     server_stop(s);
 }
 
+static unsigned cookies_set;
+
+static void forty_new_cookies(struct conn *c)
+{
+    char line[200];
+
+    while (conn_read_request(c, seen, sizeof seen) && conn_puts(c, "HTTP/1.1 200 OK\r\n")) {
+        for (unsigned i = 0; i < 40; i++) {
+            (void)snprintf(line, sizeof line, "Set-Cookie: c%u=%0100u\r\n", cookies_set++, 7u);
+            (void)conn_puts(c, line);
+        }
+        (void)conn_puts(c, "Content-Length: 0\r\n\r\n");
+    }
+}
+
+/* A server that sets ever new cookies does not fill our memory, and gets the newest ones back. */
+static void test_many_cookies(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(forty_new_cookies, NULL, NULL);
+    struct wst__net_options with = {.proxy = "", .cookies = true};
+    struct wst__net *net = world_net_with(w, &with);
+    size_t most = 0;
+    struct wst__buf b;
+    struct call c;
+
+    cookies_set = 0;
+    wst__buf_init(&b, 1 << 20, true);
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+        b.len = 0;
+        assert_int_equal(wst__cookies(net, url_of("ws", "127.0.0.1", s, "/"), &b), 0);
+        most = b.len > most ? b.len : most;
+    }
+    assert_int_equal(cookies_set, 1200);
+    assert_true(most > 40 * 100);  /* More than one answer's are kept, */
+    assert_true(most < 40 * 1024); /* but not all. */
+    wst__buf_fini(&b);
+    wst__net_free(net);
+    server_stop(s);
+}
+
 static void test_interface(void **state)
 {
     struct world *w = *state;
@@ -665,6 +748,7 @@ int main(void)
         IN_WORLD(test_headers),
         IN_WORLD(test_methods),
         IN_WORLD(test_ceilings),
+        IN_WORLD(test_long_refusal),
         IN_WORLD(test_exact_ceiling),
         cmocka_unit_test(test_retry_after),
         IN_WORLD(test_answers),
@@ -677,6 +761,7 @@ int main(void)
         IN_WORLD(test_distrust),
         IN_WORLD(test_interface),
         IN_WORLD(test_cookies),
+        IN_WORLD(test_many_cookies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,29 @@
 """A certificate authority of the test's own, made with the openssl command."""
 
+import datetime
 import os
 import subprocess
 
 from wstserver import PATIENCE
+
+
+# openssl x509 -req takes no end in the past any more (OpenSSL 3.5); openssl ca takes any date.
+CONF = """
+[ca]
+default_ca = this
+[this]
+database = {dir}/index
+new_certs_dir = {dir}
+default_md = sha256
+policy = any
+rand_serial = yes
+unique_subject = no
+x509_extensions = leaf
+[any]
+commonName = supplied
+[leaf]
+subjectAltName = {san}
+"""
 
 
 def openssl(*args, **options):
@@ -36,9 +56,13 @@ class Ca:
         key, request, pem = (self._path(f"{name}.{end}") for end in ("key", "csr", "pem"))
         new_key(key)
         openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", request)
-        openssl("x509", "-req", "-in", request, "-CA", self.pem, "-CAkey", self.key,
-                "-CAcreateserial", "-days", str(days), "-extfile", "/dev/stdin", "-out", pem,
-                input=f"subjectAltName={san}\n".encode())
+        now = datetime.datetime.now(datetime.timezone.utc)
+        first, last = (f"{now + datetime.timedelta(days=n):%Y%m%d%H%M%SZ}"
+                       for n in (min(0, days - 1), days))
+        open(self._path("index"), "w", encoding="ascii").close()
+        openssl("ca", "-batch", "-notext", "-config", "/dev/stdin", "-in", request, "-cert",
+                self.pem, "-keyfile", self.key, "-startdate", first, "-enddate", last, "-out", pem,
+                input=CONF.format(dir=self.dir, san=san).encode())
         return pem, key
 
 

@@ -88,7 +88,9 @@ class PlainServer:
 
     def extensions(self):
         """The names of the extensions that the connections have agreed on."""
-        return [e.name for socket in list(self._sockets) for e in socket.extensions]
+        # From version 14 on the connection keeps them in its protocol.
+        return [e.name for socket in list(self._sockets)
+                for e in getattr(socket, "protocol", socket).extensions]
 
     def _on_loop(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)

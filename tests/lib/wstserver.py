@@ -103,6 +103,7 @@ class Server:
         try:
             wait_until(lambda: self.stdout or self.proc.poll() is not None, "the first line")
             if not self.stdout or not self.stdout[0].startswith("listening "):
+                self.kill()  # Then all that it said is there.
                 raise AssertionError(f"the server did not start: {self.log[-5:]}")
         except AssertionError:
             self.kill()

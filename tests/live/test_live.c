@@ -286,6 +286,235 @@ static void test_post_inside_the_last_post(void **state)
     assert_int_equal(refused, 1);
 }
 
+/* ---- Streams, both ways -------------------------------------------------------------------- */
+
+enum { FRAGMENT = 60000, FRAGMENTS = 300, CHUNK = 2000, CHUNKS = 5000 };
+
+static uint8_t byte_at(size_t i)
+{
+    return (uint8_t)(i * 7 + i / 251);
+}
+
+/* What each side has seen of the other's stream. */
+static size_t server_got, server_fragments, server_pings, server_wrong;
+
+/* Streams in fragments, pings between them; then reads the client's stream. */
+static void stream_back(struct conn *c)
+{
+    static struct site_frame f;
+    static uint8_t out[FRAGMENT];
+    size_t at = 0;
+
+    if (!site_serve(c))
+        return;
+    for (unsigned i = 0; i < FRAGMENTS; i++) {
+        for (size_t k = 0; k < sizeof out; k++)
+            out[k] = byte_at(at++);
+        if (!site_send(c, (i == 0 ? 2 : 0) | (i == FRAGMENTS - 1 ? 0x80 : 0), out, sizeof out) ||
+            !site_send(c, 0x89, "?", 1))
+            return;
+    }
+    server_got = server_fragments = server_pings = server_wrong = 0;
+    while (site_receive(c, &f) && f.first != 0x88) {
+        if (f.first == 0x89)
+            server_pings++;
+        if (f.first & 8)
+            continue;
+        server_wrong += (f.first & 0x0f) != (server_fragments == 0 ? 2 : 0);
+        server_fragments++;
+        for (size_t k = 0; k < f.n; k++)
+            server_wrong += f.payload[k] != byte_at(server_got++);
+        if (f.first & 0x80)
+            break;
+    }
+    site_close(c, &f);
+}
+
+struct stream {
+    size_t got, wrong, chunks, firsts, lasts;
+    size_t at, sent, refused;
+    bool paused;
+};
+
+static void go_on(struct wst_client *client, void *arg)
+{
+    struct stream *s = ((struct live *)arg)->test;
+
+    s->paused = false;
+    assert_int_equal(wst_client_resume(client), 0);
+}
+
+/* Sends until the queue is well filled; wst_drained_cb goes on. */
+static void send_stream(struct wst_client *client, void *arg)
+{
+    struct stream *s = ((struct live *)arg)->test;
+    uint8_t out[CHUNK];
+
+    while (s->sent < CHUNKS && wst_client_buffered(client) <= 100000) {
+        unsigned flags = (s->sent == 0 ? (unsigned)WST_CHUNK_FIRST : 0) |
+                         (s->sent == CHUNKS - 1 ? (unsigned)WST_CHUNK_LAST : 0);
+
+        for (size_t k = 0; k < sizeof out; k++)
+            out[k] = byte_at(s->at + k);
+        assert_int_equal(wst_client_send_chunk(client, WST_BINARY, out, sizeof out, flags, NULL),
+                         0);
+        s->at += sizeof out;
+        if (++s->sent % 1000 == 500) {
+            assert_int_equal(wst_client_ping(client), 0);
+            s->refused += wst_client_send(client, WST_TEXT, "x", 1, NULL) == WST_ERR_STATE;
+        }
+    }
+}
+
+static void on_chunk(struct wst_client *client, enum wst_message_type type, const void *data,
+                     size_t len, unsigned flags, void *arg)
+{
+    struct stream *s = ((struct live *)arg)->test;
+
+    assert_int_equal(type, WST_BINARY);
+    assert_false(s->paused);
+    for (size_t i = 0; i < len; i++)
+        s->wrong += ((const uint8_t *)data)[i] != byte_at(s->got++);
+    s->firsts += (flags & WST_CHUNK_FIRST) != 0;
+    s->lasts += (flags & WST_CHUNK_LAST) != 0;
+    if (++s->chunks % 16 == 0) {
+        s->paused = true;
+        assert_int_equal(wst_client_pause(client), 0);
+        assert_int_equal(wst_client_post(client, go_on, arg), 0);
+    }
+    if (flags & WST_CHUNK_LAST)
+        send_stream(client, arg);
+}
+
+static void stream_both_ways(bool secure)
+{
+    struct server *server = server_start(stream_back, NULL, secure ? tls : NULL);
+    struct stream s = {0};
+    struct wst_stats stats = {.size = sizeof stats};
+    struct live l;
+
+    prepare(&l, server, secure);
+    l.test = &s;
+    l.config.on_chunk = on_chunk;
+    l.config.on_drained = send_stream;
+    l.config.max_message_bytes = SIZE_MAX;
+    l.config.queue_low_water = 20000;
+    begin(&l);
+    while (l.closes == 0)
+        (void)uv_run(&l.uv, UV_RUN_ONCE);
+    assert_int_equal(wst_client_stats(l.client, &stats), 0);
+    end(&l);
+    server_stop(server);
+    assert_int_equal(s.got, (size_t)FRAGMENT * FRAGMENTS);
+    assert_int_equal(s.wrong, 0);
+    assert_int_equal(s.firsts, 1);
+    assert_int_equal(s.lasts, 1);
+    assert_int_equal(s.refused, CHUNKS / 1000);
+    assert_int_equal(server_got, (size_t)CHUNK * CHUNKS);
+    assert_int_equal(server_fragments, CHUNKS);
+    assert_int_equal(server_pings, CHUNKS / 1000);
+    assert_int_equal(server_wrong, 0);
+    assert_int_equal(stats.messages_received, 1);
+    assert_int_equal(stats.bytes_received, (size_t)FRAGMENT * FRAGMENTS);
+    assert_int_equal(stats.messages_sent, 1);
+    assert_int_equal(stats.bytes_sent, (size_t)CHUNK * CHUNKS);
+    assert_int_equal(stats.unsent_messages, 0);
+}
+
+static void test_stream_both_ways(void **state)
+{
+    (void)state;
+    stream_both_ways(false);
+    stream_both_ways(true);
+}
+
+/* ---- The offline queue --------------------------------------------------------------------- */
+
+static char heard[64];
+
+static void hear(struct conn *c)
+{
+    static struct site_frame f;
+
+    if (!site_serve(c))
+        return;
+    while (strlen(heard) < 4 && site_receive(c, &f) && f.first == 0x81)
+        (void)strncat(heard, (const char *)f.payload, f.n);
+    site_close(c, &f);
+}
+
+static void say_more(struct wst_client *client, enum wst_state from, enum wst_state to, void *arg)
+{
+    (void)from;
+    (void)arg;
+    if (to == WST_STATE_OPEN)
+        assert_int_equal(wst_client_send(client, WST_TEXT, "d", 1, NULL), 0);
+}
+
+/* What was said before it was open arrives first, in order, on the real loop too. */
+static void test_said_before_it_is_open(void **state)
+{
+    struct server *server = server_start(hear, NULL, tls);
+    struct live l;
+
+    (void)state;
+    memset(heard, 0, sizeof heard);
+    prepare(&l, server, true);
+    l.config.offline_messages = 3;
+    l.config.on_state = say_more;
+    begin(&l);
+    for (const char *p = "abc"; *p; p++)
+        assert_int_equal(wst_client_send(l.client, WST_TEXT, p, 1, NULL), 0);
+    assert_int_equal(wst_client_send(l.client, WST_TEXT, "x", 1, NULL), WST_ERR_QUEUE_FULL);
+    while (l.closes == 0)
+        (void)uv_run(&l.uv, UV_RUN_ONCE);
+    end(&l);
+    server_stop(server);
+    assert_string_equal(heard, "abcd");
+}
+
+/* They are too old before anybody answers: the client's own timer tells. */
+static unsigned too_old;
+
+static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
+{
+    struct live *l = arg;
+
+    (void)client;
+    assert_ptr_equal(ref, l);
+    assert_int_equal(len, 5);
+    assert_int_equal(reason, WST_ERR_TOO_OLD);
+    too_old++;
+    l->open = true; /* Ends run_until(). */
+}
+
+static void silent(struct conn *c)
+{
+    uint8_t byte;
+
+    while (conn_read(c, &byte, 1) == 1)
+        continue;
+}
+
+static void test_too_old(void **state)
+{
+    struct server *server = server_start(silent, NULL, NULL);
+    struct live l;
+
+    (void)state;
+    too_old = 0;
+    prepare(&l, server, false);
+    l.config.offline_messages = 1;
+    l.config.offline_age_ms = 50;
+    l.config.on_unsent = on_unsent;
+    begin(&l);
+    assert_int_equal(wst_client_send(l.client, WST_TEXT, "hello", 5, &l), 0);
+    run_until(&l, &l.open);
+    end(&l);
+    server_stop(server);
+    assert_int_equal(too_old, 1);
+}
+
 /* ---- All of them --------------------------------------------------------------------------- */
 
 static int setup(void **state)
@@ -315,6 +544,9 @@ int main(void)
         cmocka_unit_test(test_flips_without_end),
         cmocka_unit_test(test_wrong_configuration_leaves_nothing),
         cmocka_unit_test(test_post_inside_the_last_post),
+        cmocka_unit_test(test_stream_both_ways),
+        cmocka_unit_test(test_said_before_it_is_open),
+        cmocka_unit_test(test_too_old),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -28,7 +28,8 @@ static void enter(struct sim_app *app, enum sim_cb cb)
         sim_fail(w, "a callback inside a callback (%d)", (int)cb);
     if (app->gone)
         sim_fail(w, "a callback after the close callback (%d)", (int)cb);
-    if (app->must_end && cb != SIM_CB_ENDED && cb != SIM_CB_STATE && cb != SIM_CB_LOG)
+    if (app->must_end && cb != SIM_CB_ENDED && cb != SIM_CB_STATE && cb != SIM_CB_LOG &&
+        cb != SIM_CB_UNSENT)
         sim_fail(w, "a callback (%d) where the terminal event was due", (int)cb);
     app->counts[cb]++;
     app->in_cb++;
@@ -226,6 +227,22 @@ static void on_attempt_failed(struct wst_client *client, const struct wst_error_
     leave(app, SIM_CB_FAILED);
 }
 
+/* What waited is with the connection now, and none of it was too old. */
+static void note_sent_on_open(struct sim_app *app)
+{
+    uint64_t age_us = (app->config.offline_age_ms + 1) * 1000;
+
+    for (size_t id = app->last_taken + 1; id <= app->sent; id++) {
+        struct sim_sent *m = &app->messages[id];
+
+        if (m->fate != ACCEPTED || !m->waits || m->start > app->ends + 1)
+            continue;
+        if (app->w->real_us - m->at_us > age_us)
+            sim_fail(app->w, "message %zu is sent, and too old", id);
+        m->waits = false;
+    }
+}
+
 static void on_open(struct wst_client *client, const char *subprotocol, void *arg)
 {
     struct sim_app *app = arg;
@@ -242,6 +259,8 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     app->asked = false;
     app->unsent_here = app->unsent_bytes_here = 0;
     app->last_echoed = 0;
+    app->piece_len = app->pieces = 0;
+    note_sent_on_open(app);
     sim_trace(app->w, "open%s%s", *subprotocol ? ": " : "", subprotocol);
     leave(app, SIM_CB_OPEN);
 }
@@ -251,7 +270,7 @@ static void check_echo(struct sim_app *app, const char *text, size_t len)
 {
     size_t id = strtoull(text + 1, NULL, 10);
 
-    if (id == 0 || id > app->sent || app->fates[id] != TAKEN)
+    if (id == 0 || id > app->sent || app->messages[id].fate != TAKEN)
         sim_fail(app->w, "an echo of a message that was not sent: %zu", id);
     if (id <= app->last_echoed)
         sim_fail(app->w, "echo %zu after %zu", id, app->last_echoed);
@@ -264,14 +283,11 @@ static void check_echo(struct sim_app *app, const char *text, size_t len)
     }
 }
 
-static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
-                       size_t len, void *arg)
+static void take_message(struct sim_app *app, enum wst_message_type type, const void *data,
+                         size_t len, unsigned chunks)
 {
-    struct sim_app *app = arg;
     char head[32] = "";
 
-    (void)client;
-    enter(app, SIM_CB_MESSAGE);
     if (!app->open)
         sim_fail(app->w, "a message while it is not open");
     if (app->paused)
@@ -282,14 +298,67 @@ static void on_message(struct wst_client *client, enum wst_message_type type, co
         memcpy(head, data, len < sizeof head - 1 ? len : sizeof head - 1);
     if (type == WST_TEXT && head[0] == 'm' && len >= 10)
         check_echo(app, data, len);
-    sim_trace(app->w, "message %s %zu \"%s\"", type == WST_TEXT ? "text" : "binary", len, head);
+    if (chunks > 1)
+        sim_trace(app->w, "message %s %zu \"%s\" in chunks", type == WST_TEXT ? "text" : "binary",
+                  len, head);
+    else
+        sim_trace(app->w, "message %s %zu \"%s\"", type == WST_TEXT ? "text" : "binary", len, head);
+}
+
+static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
+                       size_t len, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)client;
+    enter(app, SIM_CB_MESSAGE);
+    take_message(app, type, data, len, 1);
     leave(app, SIM_CB_MESSAGE);
+}
+
+static void on_chunk(struct wst_client *client, enum wst_message_type type, const void *data,
+                     size_t len, unsigned flags, void *arg)
+{
+    struct sim_app *app = arg;
+    unsigned chunks;
+
+    (void)client;
+    enter(app, SIM_CB_CHUNK);
+    if (!app->open || app->paused || app->closing)
+        sim_fail(app->w, "a chunk while it is not open, after pause, or after close");
+    if (flags & WST_CHUNK_FIRST)
+        app->piece_len = app->pieces = 0; /* The last one may have been cut off by a pause. */
+    else if (app->pieces == 0)
+        sim_fail(app->w, "a chunk of a message that did not begin");
+    if (len == 0 && !(flags & WST_CHUNK_LAST))
+        sim_fail(app->w, "a chunk of nothing");
+    app->piece = realloc(app->piece, app->piece_len + len + 1);
+    if (!app->piece)
+        abort();
+    if (len)
+        memcpy(app->piece + app->piece_len, data, len);
+    app->piece_len += len;
+    chunks = ++app->pieces;
+    if (flags & WST_CHUNK_LAST) {
+        app->pieces = 0;
+        app->counts[SIM_CB_MESSAGE]++;
+        take_message(app, type, app->piece, app->piece_len, chunks);
+    }
+    leave(app, SIM_CB_CHUNK);
+}
+
+void sim_use_chunks(struct sim_app *app)
+{
+    app->config.on_message = NULL;
+    app->config.on_chunk = on_chunk;
 }
 
 static void check_close_info(struct sim_app *app, const struct wst_close_info *info)
 {
-    if (app->outstanding)
-        sim_fail(app->w, "closed, and of %zu messages nothing is known", app->outstanding);
+    for (size_t id = app->last_taken + 1; id <= app->sent; id++) {
+        if (app->messages[id].fate == ACCEPTED && !app->messages[id].waits)
+            sim_fail(app->w, "closed, and of message %zu nothing is known", id);
+    }
     if (info->unsent_messages != app->unsent_here || info->unsent_bytes != app->unsent_bytes_here)
         sim_fail(app->w, "closed with %" PRIu64 " unsent messages, %" PRIu64 " were told",
                  info->unsent_messages, app->unsent_here);
@@ -304,6 +373,7 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     if (!app->open)
         sim_fail(app->w, "closed without open");
     app->open = false;
+    app->chunk_id = 0;
     sim_trace(app->w, "closed: %d \"%s\"%s%s", info->code, info->reason,
               info->was_clean ? " clean" : "",
               info->unsent_messages ? " with unsent messages" : "");
@@ -313,24 +383,50 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     leave(app, SIM_CB_CLOSED);
 }
 
-static void on_unsent(struct wst_client *client, void *ref, size_t len, void *arg)
+/* One that waited: because it is too old, or its start ends. */
+static void check_waited(struct sim_app *app, const struct sim_sent *m, int reason)
+{
+    struct sim_world *w = app->w;
+    uint64_t waited_ms = (w->real_us - m->at_us) / 1000;
+    uint64_t age_ms = app->config.offline_age_ms;
+
+    if (reason != WST_ERR_TOO_OLD) {
+        if (m->start > app->ends + 1)
+            sim_fail(w, "unsent with another's end");
+        return;
+    }
+    if (waited_ms + 1 < age_ms)
+        sim_fail(w, "too old after %" PRIu64 " ms", waited_ms);
+    if (waited_ms > age_ms + w->timer_late_ms + 2 && w->slept_us == m->slept_us)
+        sim_fail(w, "too old, which is told after %" PRIu64 " ms", waited_ms);
+}
+
+static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
 {
     struct sim_app *app = arg;
     size_t id = (size_t)(uintptr_t)ref;
+    struct sim_sent *m;
 
     (void)client;
     enter(app, SIM_CB_UNSENT);
-    if (!app->open)
-        sim_fail(app->w, "unsent while it is not open");
-    if (id == 0 || id > app->sent || app->fates[id] != ACCEPTED)
+    if (id == 0 || id > app->sent || app->messages[id].fate != ACCEPTED) {
         sim_fail(app->w, "unsent: message %zu, which does not wait", id);
-    else
-        app->fates[id] = UNSENT;
-    app->outstanding--;
+        return;
+    }
+    m = &app->messages[id];
+    if (m->waits) {
+        check_waited(app, m, reason);
+    } else {
+        if (!app->open)
+            sim_fail(app->w, "unsent while it is not open");
+        app->unsent_here++;
+        app->unsent_bytes_here += len;
+    }
+    if (reason >= 0 || (reason == WST_ERR_TOO_OLD && !m->waits))
+        sim_fail(app->w, "unsent for the reason %d", reason);
+    m->fate = UNSENT;
     app->unsent++;
-    app->unsent_here++;
-    app->unsent_bytes_here += len;
-    sim_trace(app->w, "unsent: message %zu", id);
+    sim_trace(app->w, "unsent: message %zu, %s", id, wst_err_name(reason));
     leave(app, SIM_CB_UNSENT);
 }
 
@@ -373,10 +469,11 @@ static void on_pong(struct wst_client *client, uint64_t rtt_us, void *arg)
 static void on_drained(struct wst_client *client, void *arg)
 {
     struct sim_app *app = arg;
+    size_t queued = wst_client_buffered(client) - client->offline.payload;
 
     enter(app, SIM_CB_DRAINED);
-    if (wst_client_buffered(client) > app->config.queue_low_water)
-        sim_fail(app->w, "drained, and %zu bytes are queued", wst_client_buffered(client));
+    if (queued > app->config.queue_low_water)
+        sim_fail(app->w, "drained, and %zu bytes are queued", queued);
     sim_trace(app->w, "drained");
     leave(app, SIM_CB_DRAINED);
 }
@@ -532,15 +629,15 @@ void sim_app_taken(struct sim_world *w, int opcode, const uint8_t *payload, size
 
     if (opcode == 1 && n >= 10 && payload[0] == 'm')
         id = strtoull((const char *)payload + 1, NULL, 10);
-    if (id == 0 || id > app->sent || app->fates[id] != ACCEPTED) {
+    if (id == 0 || id > app->sent || app->messages[id].fate != ACCEPTED ||
+        app->messages[id].waits) {
         sim_fail(w, "message %zu is on the wire, and does not wait to be sent", id);
         return;
     }
     if (id <= app->last_taken)
         sim_fail(w, "message %zu is on the wire after %zu", id, app->last_taken);
     app->last_taken = id;
-    app->fates[id] = TAKEN;
-    app->outstanding--;
+    app->messages[id].fate = TAKEN;
     app->taken++;
     sim_trace(w, "client: message %zu, %zu bytes", id, n);
 }
@@ -627,39 +724,94 @@ int sim_resume(struct sim_app *app)
     return told(app, "resume", rc);
 }
 
-static void note_accepted(struct sim_app *app)
+static void note_accepted(struct sim_app *app, bool waits)
 {
     size_t id = ++app->sent;
 
-    if (id + 1 > app->fates_room) {
-        app->fates_room = (id + 1) * 2;
-        app->fates = realloc(app->fates, app->fates_room);
-        if (!app->fates)
+    if (id + 1 > app->messages_room) {
+        app->messages_room = (id + 1) * 2;
+        app->messages = realloc(app->messages, app->messages_room * sizeof *app->messages);
+        if (!app->messages)
             abort();
     }
-    app->fates[id] = ACCEPTED;
-    app->outstanding++;
+    app->messages[id] = (struct sim_sent){.fate = ACCEPTED,
+                                          .waits = waits,
+                                          .at_us = app->w->real_us,
+                                          .slept_us = app->w->slept_us,
+                                          .start = app->starts};
+}
+
+/* The first |n| bytes of a message behind its name, from |at| on. */
+static char *payload(size_t id, size_t at, size_t n)
+{
+    char *text = malloc(n + 11);
+
+    if (!text)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        text[i] = pattern[(at + i + sizeof pattern - 1 - 10) % (sizeof pattern - 1)];
+    if (at == 0) {
+        char name[11];
+
+        (void)snprintf(name, sizeof name, "m%08zu ", id % 100000000);
+        memcpy(text, name, 10);
+    }
+    return text;
+}
+
+/* Is it right that a message was accepted, or refused with NOT_OPEN? */
+static void check_accepted(struct sim_app *app, int rc)
+{
+    bool open = app->state == WST_STATE_OPEN && !app->closing;
+    bool may_wait = app->config.offline_messages && !app->closing && wst__driver_wants(app->client);
+
+    if (rc == 0 && !open && !may_wait)
+        sim_fail(app->w, "send accepts while it is not open");
+    if (rc == WST_ERR_NOT_OPEN && may_wait)
+        sim_fail(app->w, "send refuses what may wait");
 }
 
 int sim_send(struct sim_app *app, size_t n)
 {
     size_t len = n < 10 ? 10 : n;
-    char *text = malloc(len + 1);
+    char *text = payload(app->sent + 1, 0, len);
+    size_t waiting = app->client->offline.count;
     int rc;
 
-    if (!text)
-        abort();
-    (void)snprintf(text, len + 1, "m%08zu ", app->sent + 1);
-    for (size_t i = 10; i < len; i += 26)
-        memcpy(text + i, pattern, len - i < 26 ? len - i : 26);
     CALL(app, rc,
          wst_client_send(app->client, WST_TEXT, text, len, (void *)(uintptr_t)(app->sent + 1)));
     free(text);
-    if (rc == 0 && (app->state != WST_STATE_OPEN || app->closing))
-        sim_fail(app->w, "send accepts while it is not open");
+    check_accepted(app, rc);
     if (rc == 0)
-        note_accepted(app);
+        note_accepted(app, app->client->offline.count > waiting);
     return told(app, "send", rc);
+}
+
+int sim_send_chunk(struct sim_app *app, size_t n, unsigned flags)
+{
+    bool first = flags & WST_CHUNK_FIRST;
+    size_t len = first && n < 10 ? 10 : n;
+    size_t id = first ? app->sent + 1 : app->chunk_id;
+    char *text = payload(id, first ? 0 : app->chunk_len, len);
+    int rc;
+
+    CALL(app, rc,
+         wst_client_send_chunk(app->client, WST_TEXT, text, len, flags,
+                               first ? (void *)(uintptr_t)id : NULL));
+    free(text);
+    if (rc != 0)
+        return told(app, "send_chunk", rc);
+    if (app->state != WST_STATE_OPEN || app->closing)
+        sim_fail(app->w, "send_chunk accepts while it is not open");
+    if (first != (app->chunk_id == 0))
+        sim_fail(app->w, first ? "a message inside another" : "a chunk that continues nothing");
+    if (first) {
+        note_accepted(app, false);
+        app->chunk_len = 0;
+    }
+    app->chunk_id = flags & WST_CHUNK_LAST ? 0 : id;
+    app->chunk_len += len;
+    return told(app, "send_chunk", rc);
 }
 
 static void on_post(struct wst_client *client, void *arg)
@@ -829,6 +981,10 @@ static void on_gone(struct wst_client *client, void *arg)
         sim_fail(app->w, "%" PRIu64 " terminal events of %" PRIu64 " starts", app->ends,
                  app->starts);
     check_stats(app);
+    for (size_t id = 1; id <= app->sent; id++) {
+        if (app->messages[id].fate == ACCEPTED)
+            sim_fail(app->w, "gone, and of message %zu nothing is known", id);
+    }
     sim_trace(app->w, "gone");
     app->gone = true;
     app->client = NULL;
@@ -856,8 +1012,10 @@ void sim_app_finish(struct sim_app *app)
         sim_fail(w, "the close callback never came");
     if (!*w->failure && (w->https_live || w->streams_live || w->files_live || !w->net))
         sim_fail(w, "something is left behind");
-    free(app->fates);
-    app->fates = NULL;
+    free(app->messages);
+    free(app->piece);
+    app->messages = NULL;
+    app->piece = NULL;
 }
 
 /* ---- Between events ------------------------------------------------------------------------ */

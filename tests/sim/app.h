@@ -16,6 +16,7 @@ enum sim_cb {
     SIM_CB_FAILED,
     SIM_CB_OPEN,
     SIM_CB_MESSAGE,
+    SIM_CB_CHUNK,
     SIM_CB_CLOSED,
     SIM_CB_UNSENT,
     SIM_CB_ENDED,
@@ -27,6 +28,15 @@ enum sim_cb {
     SIM_CB_STORE,
     SIM_CB_POST,
     SIM_CB_COUNT
+};
+
+/* A message that was accepted. */
+struct sim_sent {
+    char fate;
+    bool waits;     /* In the offline queue. */
+    uint64_t at_us; /* Real. */
+    uint64_t slept_us;
+    uint64_t start; /* The number of the start that it belongs to. */
 };
 
 struct sim_app {
@@ -64,9 +74,12 @@ struct sim_app {
     uint64_t wait_slept_us;
     /* Messages. */
     bool paused;
-    char *fates; /* Of each message by its number: accepted, taken, unsent. */
-    size_t sent, fates_room;
-    size_t outstanding;
+    struct sim_sent *messages; /* By their number, from 1. */
+    size_t sent, messages_room;
+    size_t chunk_id, chunk_len; /* Of the message that is sent in chunks; 0: none. */
+    char *piece;                /* Of the message that arrives in chunks, so far. */
+    size_t piece_len;
+    unsigned pieces;
     size_t last_taken, last_echoed;
     uint64_t unsent_here, unsent_bytes_here; /* Of this link. */
     uint64_t taken, unsent;
@@ -102,6 +115,10 @@ int sim_pause(struct sim_app *app);
 int sim_resume(struct sim_app *app);
 /* A message of |n| bytes at least, which names itself. */
 int sim_send(struct sim_app *app, size_t n);
+/* A chunk of one, which goes on where the last one ended. */
+int sim_send_chunk(struct sim_app *app, size_t n, unsigned flags);
+/* Messages are received in chunks. */
+void sim_use_chunks(struct sim_app *app);
 int sim_post(struct sim_app *app);
 int sim_set_token(struct sim_app *app, uint64_t id, uint64_t life_ms);
 int sim_forget_token(struct sim_app *app);

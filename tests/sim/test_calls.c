@@ -301,6 +301,8 @@ static void forget_now(struct tale *t)
 static void everything_now(struct tale *t)
 {
     (void)sim_send(&t->app, 100);
+    (void)sim_send_chunk(&t->app, 100, WST_CHUNK_FIRST);
+    (void)sim_send_chunk(&t->app, 100, WST_CHUNK_LAST);
     (void)sim_ping(&t->app);
     (void)sim_pause(&t->app);
     (void)sim_resume(&t->app);
@@ -319,6 +321,8 @@ static void everything_now(struct tale *t)
 static void live(struct tale *t)
 {
     t->app.config.queue_low_water = 10;
+    t->app.config.offline_messages = 3;
+    t->app.config.offline_age_ms = 60;
     t->tickets[0].status = 401;
     t->tickets[2].status = 500;
     t->links[0].window = 1000;
@@ -328,15 +332,22 @@ static void live(struct tale *t)
         tale_run(t, 50);
         if (t->app.load_request && t->app.client)
             (void)sim_loaded(&t->app);
+        if ((i == 1 || i == 3 || i == 22) && t->app.client)
+            (void)sim_send(&t->app, 10); /* One is too old before it is open. */
+        if (i == 9 && t->app.client)
+            (void)sim_send_chunk(&t->app, 100, WST_CHUNK_LAST);
         if (i == 8 && t->app.client) {
             (void)sim_post(&t->app);
             (void)sim_send(&t->app, 3000);
+            (void)sim_send_chunk(&t->app, 100, WST_CHUNK_FIRST);
             (void)sim_ping(&t->app);
         }
         if (i == 15)
             sim_ws_deaf(&t->w, true);
         if (i == 15 && t->app.client)
             (void)sim_send(&t->app, 3000);
+        if (i == 16 && t->app.client)
+            (void)sim_send_chunk(&t->app, 10, WST_CHUNK_FIRST);
         if (i == 17)
             sim_ws_close(&t->w, 1012, "restart");
         if (i == 20)
@@ -347,14 +358,14 @@ static void live(struct tale *t)
 }
 
 /* Does |what| inside the first, second ... callback, until there are no more. */
-static void inside_every_callback(tale_fn *what)
+static void inside_callbacks(tale_fn *what, bool chunks, uint64_t seen[SIM_CB_COUNT])
 {
-    uint64_t seen[SIM_CB_COUNT] = {0};
-
     for (unsigned nth = 1;; nth++) {
         struct tale *t = tale_new();
         bool more;
 
+        if (chunks)
+            sim_use_chunks(&t->app);
         tale_when(t, SIM_CB_COUNT, nth, what);
         live(t);
         more = t->calls >= nth;
@@ -365,6 +376,14 @@ static void inside_every_callback(tale_fn *what)
             break;
         assert_in_range(nth, 1, 1000);
     }
+}
+
+static void inside_every_callback(tale_fn *what)
+{
+    uint64_t seen[SIM_CB_COUNT] = {0};
+
+    inside_callbacks(what, false, seen);
+    inside_callbacks(what, true, seen);
     for (int i = 0; i < SIM_CB_COUNT; i++) {
         if (seen[i] == 0 && i != SIM_CB_PROVIDE)
             fail_msg("callback %d was never called", i);

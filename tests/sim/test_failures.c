@@ -261,6 +261,45 @@ static void spread_in_a_refusal(void **state)
     assert_in_range(most, 7000, 10250);
 }
 
+/* Some servers refuse under a 200: what they ask counts all the same. */
+static void steering_in_a_reply_that_is_no_ticket(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->tokens[0].status = 200;
+    t->tokens[0].body = "{\"success\":false,\"retryAfterMs\":4000}";
+    t->tickets[0].status = 200;
+    t->tickets[0].body = "{\"success\":false,\"retryAfterMs\":1000}";
+    t->tickets[0].retry_after_ms = 6000;
+    tale_start(t);
+    tale_run(t, 100);
+    assert_int_equal(t->app.failure.cause.code, WST_ERR_BAD_REPLY);
+    assert_int_equal(t->app.failure.cause.step, WST_STEP_TOKEN);
+    assert_int_equal(t->app.failure.retry_after_ms, 4000);
+    assert_in_range(t->app.failure.next_delay_ms, 4000, 8000);
+    tale_run(t, 9000);
+    assert_int_equal(t->app.failure.cause.step, WST_STEP_TICKET);
+    assert_int_equal(t->app.failure.retry_after_ms, 6000);
+    assert_in_range(t->app.failure.next_delay_ms, 6000, 12000);
+    tale_end(t);
+}
+
+/* A good reply's wish is for the time after the link. */
+static void patience_in_a_ticket_reply(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->w.server.retry_after_ms = 9000;
+    tale_open(t);
+    sim_ws_fin(&t->w);
+    tale_run(t, 100);
+    assert_int_equal(t->app.failure.retry_after_ms, 9000);
+    assert_in_range(t->app.failure.next_delay_ms, 9000, 18000);
+    tale_end(t);
+}
+
 /* The ticket's reply asks for a spread of the reconnect that follows the link. */
 static void spread_in_a_ticket_reply(void **state)
 {
@@ -1095,6 +1134,8 @@ int main(void)
         cmocka_unit_test(retry_after_is_bounded),
         cmocka_unit_test(spread_in_a_refusal),
         cmocka_unit_test(spread_in_a_ticket_reply),
+        cmocka_unit_test(steering_in_a_reply_that_is_no_ticket),
+        cmocka_unit_test(patience_in_a_ticket_reply),
         cmocka_unit_test(credentials_refused),
         cmocka_unit_test(ticket_forbidden_and_never_giving_up),
         cmocka_unit_test(not_found_before_open),

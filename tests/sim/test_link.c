@@ -95,7 +95,7 @@ static void blocked_ping(void **state)
     (void)sim_send(&t->app, 5000);
     tale_run(t, 51000);
     tale_expect(t, "[   100] > send\n"
-                   "[ 50060] unsent: message 1\n"
+                   "[ 50060] unsent: message 1, PING_TIMEOUT\n"
                    "[ 50060] open -> backoff\n"
                    "[ 50060] closed: 1006 \"\" with unsent messages\n"
                    "[ 50060] because: PING_TIMEOUT (transient), next in 250 ms\n"
@@ -501,8 +501,8 @@ static void unsent_is_reported(void **state)
                    "[   100] client: message 1, 1000 bytes\n"
                    "[   200] server: reset\n"
                    "[   210] open -> backoff\n"
-                   "[   210] unsent: message 2\n"
-                   "[   210] unsent: message 3\n"
+                   "[   210] unsent: message 2, RESET\n"
+                   "[   210] unsent: message 3, RESET\n"
                    "[   210] closed: 1006 \"\" with unsent messages\n"
                    "[   210] because: RESET (transient), next in 250 ms\n");
     tale_end(t);
@@ -521,7 +521,7 @@ static void unsent_at_close(void **state)
     tale_expect(t, "[   100] > send\n"
                    "[   100] > close\n"
                    "[   100] open -> closing\n"
-                   "[   100] unsent: message 1\n"
+                   "[   100] unsent: message 1, CANCELED\n"
                    "[   100] closing -> idle\n"
                    "[   100] closed: 1006 \"\" with unsent messages\n"
                    "[   100] because: OK (none)\n"
@@ -558,6 +558,57 @@ static void stop_sends_the_queue(void **state)
 /* ---- Receiving ----------------------------------------------------------------------------- */
 
 /* 101 and two frames, cut at every byte. */
+/* Writes on as soon as the queue has drained: there is always more than one flush may write. */
+static void refill(struct sim_app *app, enum sim_cb cb)
+{
+    if (cb == SIM_CB_DRAINED && app->counts[SIM_CB_DRAINED] < 20)
+        (void)sim_send(app, 100000);
+}
+
+static void begin_upload(struct sim_world *w, void *obj, uint64_t n)
+{
+    (void)w;
+    (void)n;
+    (void)sim_send(obj, 100000);
+}
+
+static size_t count_in(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    for (; (text = strstr(text, what)) != NULL; text++)
+        n++;
+    return n;
+}
+
+/* Only a kernel that takes no more lets pongs fall: not an upload that needs several flushes. */
+static void every_ping_of_an_upload_is_answered(void **state)
+{
+    static const uint8_t pings[] = {0x89, 0, 0x89, 0, 0x89, 0, 0x89, 0, 0x89, 0,
+                                    0x89, 0, 0x89, 0, 0x89, 0, 0x89, 0, 0x89, 0};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct tale *t = tale_new();
+
+        wst__rng_init(&t->w.rng, seed);
+        t->w.shuffles = true;
+        t->app.hook = refill;
+        t->app.config.max_queue_bytes = 1 << 20;
+        t->links[0].window = 16 << 20;
+        t->links[0].chunk = 4;
+        t->links[0].mute = true;
+        tale_open(t);
+        sim_ws_raw(&t->w, pings, sizeof pings);
+        sim_after(&t->w, 10, begin_upload, &t->app, 0); /* At the moment when they arrive. */
+        tale_run(t, 100);
+        assert_int_equal(count_in(t->w.trace + t->shown, "client: pong\n"), 10);
+        assert_true(t->app.counts[SIM_CB_DRAINED] >= 20);
+        sim_ws_reset(&t->w);
+        tale_end(t);
+    }
+}
+
 static void split_at_every_byte(void **state)
 {
     (void)state;
@@ -793,6 +844,7 @@ int main(void)
         cmocka_unit_test(unsent_is_reported),
         cmocka_unit_test(unsent_at_close),
         cmocka_unit_test(stop_sends_the_queue),
+        cmocka_unit_test(every_ping_of_an_upload_is_answered),
         cmocka_unit_test(split_at_every_byte),
         cmocka_unit_test(dribble),
         cmocka_unit_test(large_echo),

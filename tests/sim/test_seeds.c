@@ -284,7 +284,7 @@ static void call(struct seed *s)
     struct sim_world *w = &s->w;
     struct sim_app *app = &s->app;
 
-    switch (sim_upto(w, 17)) {
+    switch (sim_upto(w, 21)) {
     case 0:
     case 1:
         (void)sim_stop(app);
@@ -321,6 +321,15 @@ static void call(struct seed *s)
         break;
     case 14:
         answer(s);
+        break;
+    case 15:
+    case 16:
+    case 17:
+    case 18: /* Mostly with flags that fit, so that many of them are accepted. */
+        (void)sim_send_chunk(app, (size_t)some_ms(w, 100000),
+                             sim_chance(w, 800) ? (app->chunk_id ? 0 : WST_CHUNK_FIRST) |
+                                                      (unsigned)PICK(w, 0, WST_CHUNK_LAST)
+                                                : (unsigned)sim_upto(w, 3));
         break;
     default:
         (void)sim_send(app, (size_t)some_ms(w, 300000));
@@ -439,6 +448,13 @@ static void draw_config(struct seed *s)
     c->max_queue_bytes = PICK(w, 1024, 100000, 1 << 24);
     c->queue_low_water = PICK(w, 0, 1000, 1023);
     c->max_message_bytes = PICK(w, 150000, 1 << 24);
+    c->offline_messages = (unsigned)PICK(w, 0, 0, 1, 5, 1000);
+    c->offline_bytes = PICK(w, 1000, 100000, 1 << 20);
+    c->offline_bytes =
+        c->offline_bytes < c->max_queue_bytes ? c->offline_bytes : c->max_queue_bytes;
+    c->offline_age_ms = PICK(w, 1, 500, 5000, 60000, 600000);
+    if (sim_chance(w, 300))
+        sim_use_chunks(&s->app);
     c->cookies = (int)PICK(w, 0, 0, 1);
     if (sim_chance(w, 200))
         c->on_verdict = NULL;
@@ -530,6 +546,15 @@ static bool step_well(struct seed *s, uint64_t end_us)
     return more && !*s->w.failure;
 }
 
+/* A message of its own, or the end of the one that is being sent in chunks; there may be no room.
+ */
+static bool say(struct seed *s)
+{
+    if (s->app.chunk_id)
+        return sim_send_chunk(&s->app, 10, WST_CHUNK_LAST) == 0;
+    return sim_send(&s->app, 100) == 0;
+}
+
 /* Open, and what is sent comes back.  An old link may still look open: then it is found dead, and
  * there is another one. */
 static void check_liveness(struct seed *s)
@@ -537,6 +562,7 @@ static void check_liveness(struct seed *s)
     struct sim_world *w = &s->w;
     uint64_t end_us;
     size_t echoed;
+    bool said;
 
     turn_good(s);
     end_us = w->real_us + bound_ms(s) * 1000;
@@ -546,9 +572,9 @@ static void check_liveness(struct seed *s)
         if (s->app.config.ping_interval_ms == 0)
             (void)sim_wake(&s->app); /* Else a dead link would be found by nobody. */
         echoed = s->app.last_echoed;
-        (void)sim_send(&s->app, 100);
+        said = say(s);
         while (is_open(s) && s->app.last_echoed == echoed && step_well(s, end_us))
-            continue;
+            said = said || say(s);
         if (is_open(s) && s->app.last_echoed > echoed)
             return;
     } while (!*w->failure && w->real_us < end_us);

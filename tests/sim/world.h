@@ -94,17 +94,18 @@ struct sim_ticket {
 
 /* How the ticket server behaves. */
 struct sim_server {
-    int64_t token_life_s;  /* As told; 0: not told. */
-    int64_t ticket_life_s; /* As told; 0: not told, then 30. */
-    bool open_door;        /* Needs no token for a ticket. */
-    bool no_tickets;       /* The WebSocket server needs none. */
-    bool same_ticket;      /* Hands out the last one again. */
-    bool whole_url;        /* The reply is {"url": ...}. */
-    bool auth_down;        /* No token is good. */
-    int reject_close;      /* A bad ticket: open, then this close code ... */
-    int reject_status;     /* ... or this status. */
-    uint64_t spread_ms;    /* reconnectSpreadMs in ticket replies. */
-    bool bearer;           /* The upgrade carries the token. */
+    int64_t token_life_s;    /* As told; 0: not told. */
+    int64_t ticket_life_s;   /* As told; 0: not told, then 30. */
+    bool open_door;          /* Needs no token for a ticket. */
+    bool no_tickets;         /* The WebSocket server needs none. */
+    bool same_ticket;        /* Hands out the last one again. */
+    bool whole_url;          /* The reply is {"url": ...}. */
+    bool auth_down;          /* No token is good. */
+    int reject_close;        /* A bad ticket: open, then this close code ... */
+    int reject_status;       /* ... or this status. */
+    uint64_t retry_after_ms; /* retryAfterMs in ticket replies. */
+    uint64_t spread_ms;      /* reconnectSpreadMs in ticket replies. */
+    bool bearer;             /* The upgrade carries the token. */
     enum wst_ticket_in ticket_in;
     const char *subprotocol; /* Chosen; NULL: none. */
     struct sim_token *tokens;

@@ -146,7 +146,7 @@ static void answer_ticket(struct sim_world *w, struct wst__http *h)
 {
     const struct sim_server *s = &w->server;
     const struct sim_ticket *t;
-    char text[64], life[64] = "", spread[64] = "";
+    char text[64], life[64] = "", steering[96] = "";
 
     if (!s->open_door && !is_good(w, find_token(w, h->authorization))) {
         say(h, 401, "{\"error\":\"unauthorized\"}");
@@ -157,15 +157,17 @@ static void answer_ticket(struct sim_world *w, struct wst__http *h)
     ticket_text(s, text, sizeof text, t->id);
     if (s->ticket_life_s > 0)
         (void)snprintf(life, sizeof life, ",\"expiresInSeconds\":%" PRId64, s->ticket_life_s);
-    if (s->spread_ms)
-        (void)snprintf(spread, sizeof spread, ",\"reconnectSpreadMs\":%" PRIu64, s->spread_ms);
+    if (s->spread_ms || s->retry_after_ms)
+        (void)snprintf(steering, sizeof steering,
+                       ",\"reconnectSpreadMs\":%" PRIu64 ",\"retryAfterMs\":%" PRIu64, s->spread_ms,
+                       s->retry_after_ms);
     if (s->whole_url)
         say(h, 200,
             "{\"url\":\"wss://edge.example.com/live?ticket=tkt-" SIM_SECRET
             "%%26%%3D%%2B%%2F%%25-%" PRIu64 "\"%s%s}",
-            t->id, life, spread);
+            t->id, life, steering);
     else
-        say(h, 200, "{\"ticket\":\"%s\"%s%s}", text, life, spread);
+        say(h, 200, "{\"ticket\":\"%s\"%s%s}", text, life, steering);
     (void)snprintf(h->note, sizeof h->note, " ticket %" PRIu64, t->id);
 }
 

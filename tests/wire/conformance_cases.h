@@ -1,6 +1,9 @@
 /*
  * Our own table of conformance cases (RFC 6455): what a server sends, and what must come of it.
  * Each is run whole, byte by byte, and at random splits; see test_conformance.c.
+ *
+ * The other sections have tables of their own: 4 (the opening handshake) and 9 (extensions) in
+ * test_upgrade.c, RFC 7692 in test_deflate.c; 5.3, 6.1 and 10.3 (what we send) in test_outbox.c.
  */
 #ifndef TESTS_WIRE_CONFORMANCE_CASES_H
 #define TESTS_WIRE_CONFORMANCE_CASES_H
@@ -270,6 +273,15 @@ static const struct conformance_case conformance_cases[] = {
      0},
     {"5.5.1", "a ping before close", "8901 61 8802 03e8", "closed(1000)", "pong(a) " CLOSE_1000, 0,
      0},
+    {"7.1.5", "the code is the one of the first close", "8802 0fa1 8802 03e8", "closed(4001)",
+     "close(0fa1)", 0, 0},
+    {"7.1.6", "a reason of one byte", "8803 0fa1 78", "closed(4001 x)", "close(0fa1)", 0, 0},
+    {"7.1.6", "a reason over fragments of a message", "0101 61 8804 03e9 'by' 8001 62",
+     "closed(1001 by)", "close(03e9)", 0, 0},
+    {"7.1.2", "close inside a character", "0102 'a' c3 8802 03e8", "closed(1000)", CLOSE_1000, 0,
+     0},
+    {"7.1.7", "an error inside a message", "0101 61 8901 62 8301 63", PROTOCOL_ERROR,
+     "pong(b) " CLOSE_1002, 0, 0},
     {"7.1.7", "a message after an error", "8301 61 8101 62", PROTOCOL_ERROR, CLOSE_1002, 0, 0},
     {"7.1.7", "a close after an error", "8301 61 8802 03e8", PROTOCOL_ERROR, CLOSE_1002, 0, 0},
 
@@ -332,6 +344,10 @@ static const struct conformance_case conformance_cases[] = {
     {"10.4", "too large, text", "8111 17*61", SIZE_ERROR, CLOSE_1009, 16, 0},
     {"10.4", "too large by the header alone", "8211", SIZE_ERROR, CLOSE_1009, 16, 0},
     {"10.4", "too large by a 16-bit header alone", "827e 1000", SIZE_ERROR, CLOSE_1009, 16, 0},
+    {"10.4", "2^62 by the header alone", "827f 4000000000000000", SIZE_ERROR, CLOSE_1009, 0, 0},
+    {"10.4", "2^62 in a first fragment", "017f 4000000000000000", SIZE_ERROR, CLOSE_1009, 0, 0},
+    {"10.4", "too large behind pings", "0208 8*61 8901 31 0008 8*62 8901 32 8001 63", SIZE_ERROR,
+     "pong(1) pong(2) " CLOSE_1009, 16, 0},
     {"10.4", "2^63 - 1 by the header alone", "827f 7fffffffffffffff", SIZE_ERROR, CLOSE_1009, 0, 0},
     {"10.4", "as large as allowed, in fragments", "0208 8*61 8008 8*62", "binary(aaaaaaaabbbbbbbb)",
      "", 16, 0},

@@ -158,9 +158,22 @@ static void a_failed_connection_leaves_the_pool_clean(void **state)
     wst__ws_pool_free(config.pool);
 }
 
-static void enough_cases(void **state)
+/* Each section that says something about what a server sends has cases. */
+static void every_section(void **state)
 {
+    static const char *const sections[] = {"5.1",   "5.2",   "5.4", "5.5",   "5.5.1",
+                                           "5.5.2", "5.5.3", "5.6", "7.1.2", "7.1.5",
+                                           "7.1.6", "7.1.7", "7.4", "8.1",   "10.4"};
+
     (void)state;
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        size_t cases = 0;
+
+        for (size_t k = 0; k < CONFORMANCE_CASES; k++)
+            cases += strcmp(conformance_cases[k].section, sections[i]) == 0;
+        if (cases == 0)
+            fail_msg("no case for section %s", sections[i]);
+    }
     assert_true(CONFORMANCE_CASES >= 150);
     print_message("%d conformance cases\n", CONFORMANCE_CASES);
 }
@@ -168,7 +181,7 @@ static void enough_cases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(enough_cases),
+        cmocka_unit_test(every_section),
         cmocka_unit_test(whole),
         cmocka_unit_test(byte_by_byte),
         cmocka_unit_test(every_size_up_to_forty),

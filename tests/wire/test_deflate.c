@@ -174,6 +174,22 @@ static const struct example examples[] = {
      0},
     {"text that ends inside a character", "c107 000100feff c3 00", "error(WS_BAD_UTF8 1007)",
      "close(03ef)", 0},
+    /* At the first byte that cannot be right: what is missing of the message never comes. */
+    {"not UTF-8, and the rest never comes", "c17e 0400 000200fdff c3ff", "error(WS_BAD_UTF8 1007)",
+     "close(03ef)", 0},
+    {"not UTF-8 in a fragment, and the last one never comes", "4107 000200fdff c3ff",
+     "error(WS_BAD_UTF8 1007)", "close(03ef)", 0},
+    {"not UTF-8 across fragments, and the rest never comes",
+     "4106 000100feff c3 8901 70 007e 0400 000100feff 41", "error(WS_BAD_UTF8 1007)",
+     "pong(p) close(03ef)", 0},
+    {"not compressed data, and the rest never comes", "c17e 0400 f248cdc9c907 ff", BAD_DATA,
+     "close(03ef)", 0},
+    {"too large, and the rest never comes", "c17e 0400 f248cdc9c907", "error(WS_TOO_LARGE 1009)",
+     "close(03f1)", 4},
+    {"compressed text inside a message", "0101 61 c107 f248cdc9c90700", PROTOCOL_ERROR,
+     "close(03ea)", 0},
+    {"a compressed message without end", "4103 f248cd c107 f248cdc9c90700", PROTOCOL_ERROR,
+     "close(03ea)", 0},
     {"a character over two blocks", "c10d 000100feff c3 000100feff a4 00", "text(c3a4)", "", 0},
 };
 

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PARSER = 4600, PING_FLOOD = 100000 };
+
 /* ---- The counted door ---------------------------------------------------------------------- */
 
 static size_t now, peak, calls;
@@ -167,6 +169,103 @@ static void nothing_is_allocated_per_message(void **state)
     assert_int_equal(now, 0);
 }
 
+/* ---- Chunks -------------------------------------------------------------------------------- */
+
+struct stream {
+    uint64_t bytes;
+    unsigned chunks, firsts, lasts;
+};
+
+static bool on_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                     unsigned flags)
+{
+    struct stream *s = arg;
+
+    (void)data;
+    assert_int_equal(type, WST_BINARY);
+    s->bytes += n;
+    s->chunks++;
+    s->firsts += (flags & WST_CHUNK_FIRST) != 0;
+    s->lasts += (flags & WST_CHUNK_LAST) != 0;
+    return true;
+}
+
+static void no_random(void *arg, void *p, size_t n)
+{
+    (void)arg;
+    memset(p, 0, n);
+}
+
+/* Feeds |times| times 64 KiB; returns what it cost. */
+static size_t cost_of_stream(struct wst__ws *ws, unsigned times)
+{
+    static uint8_t piece[64 << 10];
+    struct wst_cause why;
+    size_t used;
+    size_t before = now;
+    size_t room;
+
+    start_counting();
+    for (unsigned i = 0; i < times; i++) {
+        assert_null(wst__ws_place(ws, &room));
+        assert_int_equal(wst__ws_feed(ws, piece, sizeof piece, &used, &why), 0);
+        assert_int_equal(used, sizeof piece);
+    }
+    return peak - before;
+}
+
+/* A frame of 2^62 bytes: without a ceiling it is handed out piece by piece, and costs its parser.
+ */
+static void a_stream_costs_nothing(void **state)
+{
+    enum { TIMES = 1600 };
+    static const struct wst__ws_cbs cbs = {.chunk = on_chunk};
+    static const uint8_t head[] = {0x02, 0x7f, 0x40, 0, 0, 0, 0, 0, 0, 0};
+    const struct wst__ws_config config = {.max_message_bytes = SIZE_MAX,
+                                          .max_queue_bytes = 1000,
+                                          .queue_low_water = SIZE_MAX,
+                                          .random = no_random};
+    struct stream s = {0};
+    struct wst_cause why;
+    struct wst__ws *ws;
+    size_t before = now;
+    size_t used;
+
+    (void)state;
+    assert_int_equal(wst__ws_new(&ws, &config, &cbs, &s, &why), 0);
+    assert_int_equal(wst__ws_feed(ws, head, sizeof head, &used, &why), 0);
+    assert_true(cost_of_stream(ws, TIMES) == 0); /* The parser was lent before. */
+    assert_int_equal(s.bytes, (uint64_t)TIMES * (64 << 10));
+    assert_int_equal(s.chunks, TIMES);
+    assert_int_equal(s.firsts, 1);
+    assert_int_equal(s.lasts, 0);
+    wst__ws_free(ws, NULL, NULL);
+    assert_int_equal(now, before);
+}
+
+/* The ceiling counts the whole message, however it comes; the sum may pass it by no byte. */
+static void chunks_have_the_same_ceiling(void **state)
+{
+    static const char *const whole[] = {"827e 03e8 1000*00", "0200 007e 03e8 1000*00 8000",
+                                        "0201 00 807e 03e7 999*00"};
+    static const char *const over[] = {"827e 03e9 1001*00", "0200 007e 03e9", "0201 00 007e 03e8"};
+    const struct wst__ws_config config = {.max_message_bytes = 1000};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct fixture fx;
+
+        fixture_init_chunks(&fx, &config);
+        feed_hex(&fx, whole[i]);
+        assert_non_null(strstr(fx.events.text, "binary("));
+        assert_int_equal(fx.why.code, 0);
+        feed_hex(&fx, over[i]);
+        assert_int_equal(fx.why.code, WST_ERR_WS_TOO_LARGE);
+        assert_int_equal(fx.why.close_code, 1009);
+        fixture_fini(&fx);
+    }
+}
+
 /* ---- Bombs --------------------------------------------------------------------------------- */
 
 struct bomb {
@@ -177,8 +276,6 @@ struct bomb {
     size_t budget;      /* Bytes that it may cost at its peak, */
     size_t per_byte;    /* and so many more for each byte that has arrived. */
 };
-
-enum { PARSER = 4600, PING_FLOOD = 100000 };
 
 /* The ceiling for messages is 16 MiB in all of them. */
 static const struct bomb bombs[] = {
@@ -577,6 +674,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_rest),
         cmocka_unit_test(nothing_is_allocated_per_message),
+        cmocka_unit_test(a_stream_costs_nothing),
+        cmocka_unit_test(chunks_have_the_same_ceiling),
         cmocka_unit_test(bombs_cost_their_budget),
         cmocka_unit_test(the_pool_has_a_ceiling),
         cmocka_unit_test(the_pool_gives_what_fits),

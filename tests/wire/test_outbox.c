@@ -499,83 +499,149 @@ static void what_has_not_left_is_told(void **state)
     }
 }
 
-/* ---- Messages in parts --------------------------------------------------------------------- */
+/* ---- Messages in chunks -------------------------------------------------------------------- */
 
-static int part(struct fixture *fx, const char *text, bool last)
+enum { FIRST = WST_CHUNK_FIRST, MORE = 0, LAST = WST_CHUNK_LAST };
+
+/* Its name is told with the first one; the others' are not looked at. */
+static int chunk(struct fixture *fx, const char *text, unsigned flags)
 {
-    return wst__ws_send_part(fx->ws, WST_TEXT, text, strlen(text), last,
-                             (void *)(uintptr_t)(last ? "ref" : NULL));
+    return wst__ws_send_chunk(fx->ws, WST_TEXT, text, strlen(text), flags,
+                              (void *)(uintptr_t)(flags & FIRST ? "ref" : "other"));
 }
 
 /* A message whose length nobody knew, with control frames between its fragments. */
-static void a_message_in_parts(void **state)
+static void a_message_in_chunks(void **state)
 {
     (void)state;
     for (size_t step = 1; step < 60; step++) {
         struct fixture fx;
 
         fixture_init(&fx, 0, 0);
-        assert_int_equal(part(&fx, "one ", false), 0);
-        assert_int_equal(part(&fx, "two \xe2\x82", false), 0);
+        assert_int_equal(chunk(&fx, "one ", FIRST), 0);
+        assert_int_equal(chunk(&fx, "two \xe2\x82", MORE), 0);
         fixture_flush(&fx, 12);
         ping(&fx, "p");
         assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "x", 1, NULL), WST_ERR_STATE);
-        assert_int_equal(part(&fx, "\xac", false), 0);
-        assert_int_equal(part(&fx, "", false), 0);
-        assert_int_equal(part(&fx, " three", true), 0);
+        assert_int_equal(chunk(&fx, "\xac", MORE), 0);
+        assert_int_equal(chunk(&fx, "", MORE), 0);
+        assert_int_equal(chunk(&fx, " three", LAST), 0);
         send_text(&fx, "whole", "w");
+        assert_int_equal(chunk(&fx, "alone", FIRST | LAST), 0);
         for (int i = 0; i < 100; i++)
             fixture_flush(&fx, step);
-        fixture_expect(&fx, "sent(ref 17) sent(w 5)",
+        fixture_expect(&fx, "sent(ref 17) sent(w 5) sent(ref 5)",
                        "text...(one ) more...(74776f20e282) ping(p) more...(ac) more...() "
-                       "more( three) text(whole)");
+                       "more( three) text(whole) text(alone)");
         fixture_fini(&fx);
     }
 }
 
-static void bad_parts_change_nothing(void **state)
+/* One that goes on must have begun here, and one that begins must be the only one. */
+static void chunks_have_their_place(void **state)
+{
+    struct fixture fx;
+
+    (void)state;
+    fixture_init(&fx, 0, 0);
+    assert_int_equal(chunk(&fx, "a", MORE), WST_ERR_STATE);
+    assert_int_equal(chunk(&fx, "a", LAST), WST_ERR_STATE);
+    assert_int_equal(chunk(&fx, "a", FIRST), 0);
+    assert_int_equal(chunk(&fx, "b", FIRST), WST_ERR_STATE);
+    assert_int_equal(chunk(&fx, "b", FIRST | LAST), WST_ERR_STATE);
+    assert_int_equal(chunk(&fx, "b", 4), WST_ERR_INVALID);
+    assert_int_equal(chunk(&fx, "b", LAST), 0);
+    assert_int_equal(chunk(&fx, "c", LAST), WST_ERR_STATE);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "sent(ref 2)", "text...(a) more(b)");
+    fixture_fini(&fx);
+}
+
+static int send_chunk(struct fixture *fx, enum wst_message_type type, const char *data, size_t n,
+                      unsigned flags)
+{
+    return wst__ws_send_chunk(fx->ws, type, data, n, flags, NULL);
+}
+
+static void bad_chunks_change_nothing(void **state)
 {
     struct fixture fx;
     char large[200] = {0};
 
     (void)state;
     fixture_init(&fx, 0, 150);
-    assert_int_equal(part(&fx, "a\xc3", true), WST_ERR_BAD_UTF8);
-    assert_int_equal(part(&fx, "\xff", false), WST_ERR_BAD_UTF8);
-    assert_int_equal(wst__ws_send_part(fx.ws, (enum wst_message_type)8, "a", 1, true, NULL),
+    assert_int_equal(chunk(&fx, "a\xc3", FIRST | LAST), WST_ERR_BAD_UTF8);
+    assert_int_equal(chunk(&fx, "\xff", FIRST), WST_ERR_BAD_UTF8);
+    assert_int_equal(send_chunk(&fx, (enum wst_message_type)8, "a", 1, FIRST | LAST),
                      WST_ERR_INVALID);
     send_text(&fx, "whole", NULL); /* None of these has begun a message. */
-    assert_int_equal(part(&fx, "a\xc3", false), 0);
-    assert_int_equal(part(&fx, "b", false), WST_ERR_BAD_UTF8);
-    assert_int_equal(part(&fx, "", true), WST_ERR_BAD_UTF8);
-    assert_int_equal(wst__ws_send_part(fx.ws, WST_BINARY, "a", 1, true, NULL), WST_ERR_INVALID);
-    assert_int_equal(wst__ws_send_part(fx.ws, WST_TEXT, large, 100, true, NULL), WST_ERR_BAD_UTF8);
+    assert_int_equal(chunk(&fx, "a\xc3", FIRST), 0);
+    assert_int_equal(chunk(&fx, "b", MORE), WST_ERR_BAD_UTF8);
+    assert_int_equal(chunk(&fx, "", LAST), WST_ERR_BAD_UTF8);
+    assert_int_equal(send_chunk(&fx, WST_BINARY, "a", 1, LAST), WST_ERR_INVALID);
+    assert_int_equal(send_chunk(&fx, WST_TEXT, large, 100, LAST), WST_ERR_BAD_UTF8);
     large[0] = (char)0xa4;
-    assert_int_equal(wst__ws_send_part(fx.ws, WST_TEXT, large, 100, true, NULL),
-                     WST_ERR_QUEUE_FULL);
-    assert_int_equal(wst__ws_send_part(fx.ws, WST_TEXT, large, 200, true, NULL), WST_ERR_TOO_LARGE);
+    assert_int_equal(send_chunk(&fx, WST_TEXT, large, 100, LAST), WST_ERR_QUEUE_FULL);
+    assert_int_equal(send_chunk(&fx, WST_TEXT, large, 200, LAST), WST_ERR_TOO_LARGE);
     fixture_flush(&fx, SIZE_MAX);
-    assert_int_equal(part(&fx, "\xa4", true), 0);
+    assert_int_equal(chunk(&fx, "\xa4", LAST), 0);
     fixture_flush(&fx, SIZE_MAX);
     fixture_expect(&fx, "sent(ref 3)", "text(whole) text...(61c3) more(a4)");
     assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
-    assert_int_equal(part(&fx, "late", true), WST_ERR_NOT_OPEN);
+    assert_int_equal(chunk(&fx, "late", FIRST | LAST), WST_ERR_NOT_OPEN);
     fixture_fini(&fx);
 }
 
-/* Closing in the middle of one is allowed (RFC 6455, 5.5.1); it is no message, nothing is told. */
-static void closing_inside_a_message(void **state)
+/*
+ * Closing in the middle of one is allowed (RFC 6455, 5.5.1).  What has left of it is no message:
+ * it is told as unsent, once, behind those before it, however much of it has left.
+ */
+static void ending_inside_a_message(void **state)
 {
+    (void)state;
+    for (size_t gone = 0; gone < 60; gone++) {
+        struct trace told = {0};
+        struct wst__ws_counts c;
+        struct fixture fx;
+        bool whole = gone >= 9;
+
+        fixture_init(&fx, 0, 0);
+        trace_clear(&told);
+        send_text(&fx, "all", "w");
+        assert_int_equal(chunk(&fx, "begun", FIRST), 0);
+        assert_int_equal(chunk(&fx, "!", MORE), 0);
+        assert_int_equal(wst__ws_close(fx.ws, 1001, NULL, 0), 0);
+        assert_int_equal(chunk(&fx, "late", LAST), WST_ERR_NOT_OPEN);
+        fixture_flush(&fx, gone);
+        wst__ws_counts(fx.ws, &c);
+        assert_int_equal(c.sent, whole);
+        assert_int_equal(c.queued, 2 - whole);
+        assert_int_equal(c.bytes_sent + c.bytes_queued, 9);
+        wst__ws_free(fx.ws, note_unsent, &told);
+        fx.ws = NULL;
+        assert_string_equal(told.text, whole ? "unsent(ref 6) " : "unsent(w 3) unsent(ref 6) ");
+        fixture_fini(&fx);
+        free(told.text);
+    }
+}
+
+/* Its end lies in the queue: it is told like any other, once. */
+static void the_last_chunk_is_queued(void **state)
+{
+    struct trace told = {0};
     struct fixture fx;
 
     (void)state;
     fixture_init(&fx, 0, 0);
-    assert_int_equal(part(&fx, "begun", false), 0);
-    assert_int_equal(wst__ws_close(fx.ws, 1001, NULL, 0), 0);
-    fixture_flush(&fx, SIZE_MAX);
-    assert_true(wst__ws_close_sent(fx.ws));
-    fixture_expect(&fx, "", "text...(begun) close(03e9)");
+    trace_clear(&told);
+    assert_int_equal(chunk(&fx, "be", FIRST), 0);
+    assert_int_equal(chunk(&fx, "gun", LAST), 0);
+    fixture_flush(&fx, 10);
+    wst__ws_free(fx.ws, note_unsent, &told);
+    fx.ws = NULL;
+    assert_string_equal(told.text, "unsent(ref 5) ");
     fixture_fini(&fx);
+    free(told.text);
 }
 
 /* ---- From inside callbacks ----------------------------------------------------------------- */
@@ -784,9 +850,11 @@ int main(void)
         cmocka_unit_test(bad_arguments_change_nothing),
         cmocka_unit_test(drained_is_told_once_per_fall),
         cmocka_unit_test(what_has_not_left_is_told),
-        cmocka_unit_test(a_message_in_parts),
-        cmocka_unit_test(bad_parts_change_nothing),
-        cmocka_unit_test(closing_inside_a_message),
+        cmocka_unit_test(a_message_in_chunks),
+        cmocka_unit_test(chunks_have_their_place),
+        cmocka_unit_test(bad_chunks_change_nothing),
+        cmocka_unit_test(ending_inside_a_message),
+        cmocka_unit_test(the_last_chunk_is_queued),
         cmocka_unit_test(sending_from_callbacks),
         cmocka_unit_test(closing_from_callbacks),
         cmocka_unit_test(sealed_bytes_stay),

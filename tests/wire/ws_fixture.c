@@ -74,18 +74,18 @@ static bool on_message(void *arg, enum wst_message_type type, const uint8_t *dat
 }
 
 static bool on_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
-                     unsigned where)
+                     unsigned flags)
 {
     struct fixture *fx = arg;
 
-    assert_int_equal((where & WST__CHUNK_FIRST) != 0, !fx->pieces_open);
+    assert_int_equal((flags & WST_CHUNK_FIRST) != 0, !fx->pieces_open);
     fx->pieces_open = true;
     fx->pieces = realloc(fx->pieces, fx->pieces_len + n + 1);
     assert_non_null(fx->pieces);
     if (n)
         memcpy(fx->pieces + fx->pieces_len, data, n);
     fx->pieces_len += n;
-    if (where & WST__CHUNK_LAST) {
+    if (flags & WST_CHUNK_LAST) {
         trace_payload(&fx->events, type == WST_TEXT ? "text" : "binary", fx->pieces,
                       fx->pieces_len);
         fx->pieces_len = 0;
