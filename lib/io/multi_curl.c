@@ -378,12 +378,13 @@ static void settle(struct wst__multi *m)
     drop_closed(m);
     tell_sent(m);
     while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
-        struct wst__transfer *t;
+        struct wst__transfer *t = NULL;
         CURLcode result = msg->data.result; /* |msg| is gone after the removal. */
 
-        if (msg->msg != CURLMSG_DONE)
-            continue;
-        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        if (msg->msg == CURLMSG_DONE)
+            (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        if (!t)
+            continue; /* Then its owner's deadline ends it. */
         leave(t, result);
         t->done(t, result);
     }
@@ -454,14 +455,14 @@ void wst__transfer_fini(struct wst__transfer *t)
 int wst__multi_global(void)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool has_curl;
     static bool has_gate;
+    static bool has_curl;
 
     (void)pthread_mutex_lock(&lock);
-    has_curl = has_curl || curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    has_gate = has_gate || (has_curl && wst__exit_gate_init() == 0);
+    has_gate = has_gate || wst__exit_gate_init() == 0;
+    has_curl = has_curl || (has_gate && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     (void)pthread_mutex_unlock(&lock);
-    return has_gate ? 0 : WST_ERR_NOMEM;
+    return has_curl ? 0 : WST_ERR_NOMEM;
 }
 
 static bool set_up(struct wst__multi *m)

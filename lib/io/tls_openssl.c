@@ -281,6 +281,24 @@ static bool lost_its_key(X509 *cert)
     return lost; /* Else it is an algorithm that OpenSSL does not know. */
 }
 
+/*
+ * The same with its extensions, which OpenSSL decodes once: if memory lacked then, the certificate
+ * counts as invalid for ever, and nothing that it has signed is trusted.
+ */
+static bool lost_its_extensions(X509 *cert)
+{
+    X509 *again;
+    bool lost;
+
+    if (X509_check_purpose(cert, -1, 0) == 1)
+        return false;
+    again = X509_dup(cert);
+    lost = !again || X509_check_purpose(again, -1, 0) == 1;
+    X509_free(again);
+    ERR_clear_error();
+    return lost; /* Else it is really invalid, and trusted by nobody. */
+}
+
 /* Adds every certificate of |bio|.  Returns their number; -1: one is damaged or no memory. */
 static int add_certs(X509_STORE *store, BIO *bio)
 {
@@ -290,7 +308,8 @@ static int add_certs(X509_STORE *store, BIO *bio)
 
     ERR_clear_error();
     while (!bad && (cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
-        bad = lost_its_key(cert) || X509_STORE_add_cert(store, cert) != 1;
+        bad = lost_its_key(cert) || lost_its_extensions(cert) ||
+              X509_STORE_add_cert(store, cert) != 1;
         X509_free(cert);
         count++;
     }
@@ -436,7 +455,7 @@ static int load_cert(struct loaded *l, const char *path, struct wst_cause *why)
     ERR_clear_error();
     l->cert = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
     l->chain = sk_X509_new_null();
-    if (!l->cert || lost_its_key(l->cert))
+    if (!l->cert || lost_its_key(l->cert) || lost_its_extensions(l->cert))
         rc = refuse_ssl(why, "client_cert", path, "there is no PEM certificate in it");
     else if (!l->chain)
         rc = no_memory(why);

@@ -14,9 +14,9 @@ struct plan {
     bool no_token, no_ticket, serial, late_target, no_ping;
     enum wst_give_up give_up;
     uint32_t max_attempts;
-    /* What was found, and must be found again. */
-    size_t states;
-    uint64_t steps;
+    /* What was found, and must be found again; with the whole alphabet of failures. */
+    size_t states, states_of_all;
+    uint64_t steps, steps_of_all;
 };
 
 extern const struct plan plans[];

@@ -30,26 +30,22 @@ enum core_flag {
     F_COUNT
 };
 
-static uint64_t *time_at(struct world *w, int i)
-{
-    uint64_t *const core[T_OF_BOOK] = {
-        [T_STEP] = &w->core.step_due,       [T_DIAL] = &w->core.dial_due,
-        [T_ATTEMPT] = &w->core.attempt_due, [T_IDLE] = &w->core.dial_idle_due,
-        [T_STABLE] = &w->core.stable_due,   [T_PING] = &w->core.ping_due,
-        [T_DEAD] = &w->core.dead_due,       [T_CLOSE] = &w->core.close_due,
-        [T_RETRY] = &w->core.retry_due,     [T_FLOOR] = &w->core.retry_floor,
-        [T_WAKE] = &w->core.wake_ok_at,
-    };
-
-    return i < T_OF_BOOK ? core[i] : &w->book.due[i - T_OF_BOOK];
-}
-
 static void get_times(const struct world *w, uint64_t t[T_COUNT])
 {
-    struct world *mine = (struct world *)(uintptr_t)w; /* Only read. */
+    const struct wst__core *c = &w->core;
 
-    for (int i = 0; i < T_COUNT; i++)
-        t[i] = *time_at(mine, i);
+    t[T_STEP] = c->step_due;
+    t[T_DIAL] = c->dial_due;
+    t[T_ATTEMPT] = c->attempt_due;
+    t[T_IDLE] = c->dial_idle_due;
+    t[T_STABLE] = c->stable_due;
+    t[T_PING] = c->ping_due;
+    t[T_DEAD] = c->dead_due;
+    t[T_CLOSE] = c->close_due;
+    t[T_RETRY] = c->retry_due;
+    t[T_FLOOR] = c->retry_floor;
+    t[T_WAKE] = c->wake_ok_at;
+    memcpy(t + T_OF_BOOK, w->book.due, sizeof w->book.due);
     if (w->core.state == WST_STATE_BACKOFF)
         return;
     t[T_FLOOR] = WST__NEVER;                        /* Written before it is read. */
@@ -63,6 +59,24 @@ static void get_times(const struct world *w, uint64_t t[T_COUNT])
 static bool no_wake_before(const struct world *w, uint64_t now)
 {
     return w->core.state != WST_STATE_BACKOFF && w->core.wake_ok_at > now;
+}
+
+static void set_times(struct world *w, const uint64_t t[T_COUNT])
+{
+    struct wst__core *c = &w->core;
+
+    c->step_due = t[T_STEP];
+    c->dial_due = t[T_DIAL];
+    c->attempt_due = t[T_ATTEMPT];
+    c->dial_idle_due = t[T_IDLE];
+    c->stable_due = t[T_STABLE];
+    c->ping_due = t[T_PING];
+    c->dead_due = t[T_DEAD];
+    c->close_due = t[T_CLOSE];
+    c->retry_due = t[T_RETRY];
+    c->retry_floor = t[T_FLOOR];
+    c->wake_ok_at = t[T_WAKE];
+    memcpy(w->book.due, t + T_OF_BOOK, sizeof w->book.due);
 }
 
 /* Sorted, each once.  Returns how many. */
@@ -200,6 +214,7 @@ void key_of(const struct world *w, uint64_t now, uint64_t boot, struct key *k)
 void world_of(const struct key *k, const struct wst__policy *p, struct world *w)
 {
     struct wst__core *c = &w->core;
+    uint64_t t[T_COUNT];
     bool flag[F_COUNT];
 
     wst__core_init(c, p, 0);
@@ -227,7 +242,8 @@ void world_of(const struct key *k, const struct wst__policy *p, struct world *w)
     w->book.asked_boot_ms = c->ticket_boot_ms;
     w->book.life_ms = TICKET_LIFE;
     for (int i = 0; i < T_COUNT; i++)
-        *time_at(w, i) = k->rank[i] == 0 ? WST__NEVER : NOW + (uint64_t)(k->rank[i] - 1) * GAP;
+        t[i] = k->rank[i] == 0 ? WST__NEVER : NOW + (uint64_t)(k->rank[i] - 1) * GAP;
+    set_times(w, t);
     if (c->state != WST_STATE_BACKOFF)
         c->wake_ok_at = w->book.due[P_WAKE] = flag[F_NO_WAKE] ? NOW + 1 : NOW;
 }
@@ -327,12 +343,42 @@ static void merge_from(struct merge *m, size_t k)
     }
 }
 
+/* The times and the rest of the last worlds: many failures lead to the same. */
+static struct {
+    uint64_t times[T_COUNT];
+    struct key rest;
+} last[1024];
+
+void forget_orders(void)
+{
+    memset(last, 0, sizeof last);
+}
+
+static bool was_seen(const struct merge *m)
+{
+    uint64_t h = 0;
+    bool same;
+
+    for (int i = 0; i < T_COUNT; i++)
+        h = (h ^ m->times[i]) * 0x9e3779b97f4a7c15U;
+    for (size_t i = 0; i < sizeof m->rest; i++)
+        h = (h ^ ((const uint8_t *)&m->rest)[i]) * 0x100000001b3U;
+    h >>= 54;
+    same = memcmp(last[h].times, m->times, sizeof m->times) == 0 &&
+           memcmp(&last[h].rest, &m->rest, sizeof m->rest) == 0;
+    memcpy(last[h].times, m->times, sizeof m->times);
+    last[h].rest = m->rest;
+    return same;
+}
+
 size_t all_orders(const struct world *w, uint64_t boot, struct key *keys, size_t max)
 {
     struct merge m = {.keys = keys, .max = max};
 
     rest_of(w, NOW, boot, &m.rest);
     get_times(w, m.times);
+    if (was_seen(&m))
+        return 0;
     for (int i = 0; i < T_COUNT; i++) {
         if (is_new(m.times[i]))
             m.fresh_count = add_sorted(m.fresh, m.fresh_count, m.times[i]);

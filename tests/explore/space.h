@@ -56,8 +56,10 @@ void key_of(const struct world *w, uint64_t now, uint64_t boot, struct key *k);
 /* A world of this key, at NOW and BOOT. */
 void world_of(const struct key *k, const struct wst__policy *p, struct world *w);
 /* All keys that the world |w|, one step behind a world_of(), may have.  Returns how many; |max| is
- * never reached. */
+ * never reached.  Those of a world of late are not given again. */
 size_t all_orders(const struct world *w, uint64_t boot, struct key *keys, size_t max);
+/* They are given again: another exploration begins. */
+void forget_orders(void);
 /* Has the step started a deadline whose place among the others depends on its duration? */
 bool has_new_times(const struct world *w);
 /* The key when the first of the deadlines to come has come; false: there is none. */
