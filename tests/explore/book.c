@@ -155,7 +155,9 @@ static void read_http(struct book *b, const struct wst__event *ev)
         b->due[P_STEP] = WST__NEVER;
         b->life_ms = ev->ticket_life_ms;
         if (is->ticket)
-            is->spread = ev->spread_ms > 0;
+            is->steering = ev->retry_after_ms ? WITH_FLOOR
+                           : ev->spread_ms    ? WITH_SPREAD
+                                              : NO_STEERING;
     }
 }
 
@@ -306,7 +308,8 @@ static uint64_t delay_of(const struct book *b, const struct wst__core *c, enum w
     uint64_t nominal = least(p->cap_ms, p->base_ms << (rung - 1));
     uint64_t j = nominal * p->jitter_percent / 100;
     uint64_t asked = least(f->retry_after_ms, p->max_server_delay_ms);
-    uint64_t spread = most(f->spread_ms, told == WST__ACT_CLOSED ? c->spread_ms : 0);
+    bool steered = told == WST__ACT_CLOSED && b->is.steering == WITH_SPREAD;
+    uint64_t spread = most(f->spread_ms, steered ? SPREAD_MS : 0);
     uint64_t ms = most(50, nominal - j + draws_take(&draws, 2 * j));
 
     spread = least(spread, p->max_server_delay_ms);
@@ -318,11 +321,12 @@ static uint64_t delay_of(const struct book *b, const struct wst__core *c, enum w
 }
 
 /* Is it the failure that the event told, or that the core had to find? */
-static void check_cause(const struct wst__core *before, const struct wst__core *c,
-                        const struct wst__event *ev)
+static void check_cause(const struct book *b, const struct wst__core *before,
+                        const struct wst__core *c, const struct wst__event *ev)
 {
     const struct wst__failure *f = &c->failure;
     bool both = step.was_dial_failed && ev->type == WST__EV_TICKET_FAILED;
+    uint64_t floor = b->is.steering == WITH_FLOOR && step.was_conn >= IS_OPEN ? FLOOR_MS : 0;
 
     switch (ev->type) {
     case WST__EV_TOKEN_FAILED:
@@ -338,11 +342,11 @@ static void check_cause(const struct wst__core *before, const struct wst__core *
         PROMISE(f->step == WST_STEP_CONNECT && f->code == ev->failure.code);
         PROMISE(f->http_status == ev->failure.http_status);
         PROMISE(f->close_code == ev->failure.close_code);
-        PROMISE(f->retry_after_ms == ev->failure.retry_after_ms);
+        PROMISE(f->retry_after_ms == most(ev->failure.retry_after_ms, floor));
         PROMISE(f->spread_ms == ev->failure.spread_ms && f->verdict == ev->failure.verdict);
         break;
     case WST__EV_TIMEOUT:
-        PROMISE(f->verdict == ev->failure.verdict);
+        PROMISE(f->verdict == ev->failure.verdict && f->retry_after_ms == floor);
         if (step.was_state == WST_STATE_OPEN)
             PROMISE(f->code == WST_ERR_PING_TIMEOUT && f->close_code == 1006);
         else if (step.was_state == WST_STATE_CLOSING)
@@ -388,7 +392,7 @@ static void read_end(struct book *b, const struct wst__core *before, const struc
         PROMISE(b->is.state == WST_STATE_IDLE && !step.dropped_token);
         return;
     }
-    check_cause(before, c, ev);
+    check_cause(b, before, c, ev);
     cls = judge(b, c);
     PROMISE(f->cls == cls);
     if (a->type == WST__ACT_ATTEMPT_FAILED)

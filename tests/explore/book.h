@@ -27,6 +27,10 @@ enum promised {
 enum { NO_REQUEST, TOKEN_ASKED, TICKET_ASKED };
 enum { NO_CONN, DIALING, STANDS, UPGRADING, IS_OPEN, PEER_CLOSES, CLOSE_BEGUN };
 enum { NO_PING, PING_ASKED, PING_LEFT };
+/* What a ticket's reply may ask for the time when the link has ended. */
+enum { NO_STEERING, WITH_SPREAD, WITH_FLOOR, STEERINGS };
+#define SPREAD_MS 4000
+#define FLOOR_MS  2500
 
 /* What is not time, as bytes: a part of the key. */
 struct book_bits {
@@ -47,7 +51,7 @@ struct book_bits {
     uint8_t serial; /* The last attempt failed before step 3. */
     uint8_t ever_open;
     uint8_t token_retried; /* A 401 in step 2 was answered with another token. */
-    uint8_t spread;        /* The last ticket's reply asked for one. */
+    uint8_t steering;      /* Of the last ticket's reply. */
     uint8_t failures, auth_failures, ticket_refusals, tries;
 };
 

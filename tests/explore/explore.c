@@ -76,6 +76,7 @@ static void make_event(const struct wst__core *c, const struct word *word, struc
         .now_ms = NOW,
         .boot_ms = BOOT + word->slept_ms,
         .ticket_life_ms = word->life_ms,
+        .retry_after_ms = word->retry_after_ms,
         .spread_ms = word->spread_ms,
         .failure = *failure_at((size_t)word->failure),
     };
@@ -268,7 +269,7 @@ static void explore(bool more)
     struct world w;
     struct key k;
 
-    words_begin(more);
+    words_begin(more, more || plan == plans);
     forget_orders();
     set_init(&set);
     for (size_t d = 0; d < DURATIONS; d++)

@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+/* When the core has grown: does a key hold the new field, and do the words bring it? */
+_Static_assert(_Alignof(uint64_t) != 8 ||
+                   (sizeof(struct wst__core) == 472 && sizeof(struct wst__event) == 112),
+               "look at struct key, at world_of() and at words.c");
+
 /* A ticket's age and life in a world of a key: just fresh, and just stale. */
 #define TICKET_LIFE 100
 #define FRESH_AGE   80
@@ -26,6 +31,7 @@ enum core_flag {
     F_PING_PENDING,
     F_PING_ASKED,
     F_SPREAD,
+    F_FLOOR,
     F_NO_WAKE,
     F_COUNT
 };
@@ -144,6 +150,7 @@ static void get_flags(const struct wst__core *c, bool flag[F_COUNT])
     flag[F_PING_PENDING] = c->ping_pending && open;
     flag[F_PING_ASKED] = c->ping_left_ms != WST__NEVER && open;
     flag[F_SPREAD] = c->spread_ms > 0;
+    flag[F_FLOOR] = c->retry_after_ms > 0;
 }
 
 static void set_flags(struct wst__core *c, const bool flag[F_COUNT])
@@ -160,7 +167,8 @@ static void set_flags(struct wst__core *c, const bool flag[F_COUNT])
     c->stable = flag[F_STABLE];
     c->ping_pending = flag[F_PING_PENDING];
     c->ping_left_ms = flag[F_PING_ASKED] ? NOW - PING_AGE : WST__NEVER;
-    c->spread_ms = flag[F_SPREAD] ? 4000 : 0;
+    c->spread_ms = flag[F_SPREAD] ? SPREAD_MS : 0;
+    c->retry_after_ms = flag[F_FLOOR] ? FLOOR_MS : 0;
 }
 
 static uint8_t ticket_age(const struct world *w, uint64_t boot)

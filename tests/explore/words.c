@@ -133,11 +133,13 @@ struct list {
 };
 
 static bool more_words;
+static int steerings;
 static struct list lists[WST__STATE_COUNT];
 
-void words_begin(bool more)
+void words_begin(bool more, bool steering)
 {
     more_words = more;
+    steerings = steering ? STEERINGS : 1;
     memset(lists, 0, sizeof lists);
 }
 
@@ -178,11 +180,12 @@ static void add_timeouts(struct list *l, bool with_rx)
 static void add_tickets(struct list *l)
 {
     for (int stale = 0; stale < 2; stale++) {
-        for (int spread = 0; spread < 2; spread++) {
+        for (int steering = NO_STEERING; steering < steerings; steering++) {
             struct word *w = add(l, WST__EV_TICKET_OK);
 
             w->life_ms = stale ? 99 : 100;
-            w->spread_ms = spread ? 4000 : 0;
+            w->spread_ms = steering == WITH_SPREAD ? SPREAD_MS : 0;
+            w->retry_after_ms = steering == WITH_FLOOR ? FLOOR_MS : 0;
         }
     }
 }
@@ -265,11 +268,13 @@ void word_text(const struct word *w, char *text, size_t size)
                                            ", verdict stop"};
     const struct wst__failure *f = failure_at((size_t)w->failure);
 
-    (void)snprintf(text, size,
-                   "%s%s%s, failure %d (HTTP %d, close %d), ticket %llu ms, spread %llu, "
-                   "slept %llu ms%s%s",
-                   event_name(w->type), w->late ? " of an attempt before" : "",
-                   w->late == 2 ? " the last" : "", f->code, f->http_status, f->close_code,
-                   (unsigned long long)w->life_ms, (unsigned long long)w->spread_ms,
-                   (unsigned long long)w->slept_ms, rx[w->rx], verdicts[w->verdict]);
+    (void)snprintf(
+        text, size,
+        "%s%s%s, failure %d (HTTP %d, close %d), ticket %llu ms, floor %llu, spread %llu, "
+        "slept %llu ms%s%s",
+        event_name(w->type), w->late ? " of an attempt before" : "",
+        w->late == 2 ? " the last" : "", f->code, f->http_status, f->close_code,
+        (unsigned long long)w->life_ms, (unsigned long long)w->retry_after_ms,
+        (unsigned long long)w->spread_ms, (unsigned long long)w->slept_ms, rx[w->rx],
+        verdicts[w->verdict]);
 }

@@ -13,7 +13,7 @@ struct word {
     int late;    /* Of so many attempts before. */
     uint64_t slept_ms;
     enum { RX_OLD, RX_WITH_PING, RX_NOW } rx; /* The last byte: before the ping, ... */
-    uint64_t life_ms, spread_ms;
+    uint64_t life_ms, retry_after_ms, spread_ms;
     enum wst_verdict verdict; /* TIMEOUT. */
 };
 
@@ -22,8 +22,8 @@ const struct wst__failure *failure_at(size_t i);
 /* Of a failure that the core keeps for later. */
 uint8_t failure_index(const struct wst__failure *f);
 
-/* To be called first. */
-void words_begin(bool more);
+/* To be called first: with the failures marked MORE?  With steering in the tickets' replies? */
+void words_begin(bool more, bool steering);
 /* All words that are tried in |state|.  Returns how many. */
 size_t words_of(enum wst_state state, const struct word **words);
 const char *event_name(enum wst__ev type);
