@@ -18,6 +18,8 @@ void wst_config_init(struct wst_config *config)
 {
     static const uint16_t unauthorized[] = {1008, 3000, 3003, 4401, 4403};
 
+    if (!config)
+        return;
     memset(config, 0, sizeof *config);
     config->size = sizeof *config;
     config->token_method = "POST";
@@ -402,7 +404,7 @@ static int endpoint(struct wst__config *cfg, struct wst__url *out, const char *g
     else if (base->host)
         rc = wst__url_derive(out, base, base_is_ws, suffix, ws);
     else
-        return REJECT(why, "%s: is needed (or url, from which it derives)", field);
+        return REJECT(why, "url: is needed (or %s, which derives from it)", field);
     if (rc == WST_ERR_NOMEM)
         return wst__cause(why, rc, WST_STEP_NONE, "out of memory");
     if (rc != 0 && !given)
