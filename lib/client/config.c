@@ -404,7 +404,7 @@ static int endpoint(struct wst__config *cfg, struct wst__url *out, const char *g
     else if (base->host)
         rc = wst__url_derive(out, base, base_is_ws, suffix, ws);
     else
-        return REJECT(why, "url: is needed (or %s, which derives from it)", field);
+        return REJECT(why, "%s: is needed (or url, from which it derives)", field);
     if (rc == WST_ERR_NOMEM)
         return wst__cause(why, rc, WST_STEP_NONE, "out of memory");
     if (rc != 0 && !given)
