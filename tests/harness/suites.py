@@ -230,7 +230,9 @@ def under_valgrind(place, log, name, options, dirs):
             "--child-silent-after-fork=yes",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
-    cases += pytest(place, where, log, name, ["--timeout=300", *options], timeout=1800, dirs=dirs,
+    # Two at a time: more on two processors, and a step's deadline passes before its answer comes.
+    cases += pytest(place, where, log, name, ["--timeout=300", "-n", "2", *options], timeout=2400,
+                    dirs=dirs,
                     env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")
 
