@@ -481,6 +481,7 @@ static void make(struct seed *s, uint64_t number, bool tracing)
     w->plan_file = plan_file;
     w->shuffles = true;
     w->timer_late_ms = PICK(w, 0, 0, 5, 500);
+    w->polled_late_us = PICK(w, 0, 900);
     (void)snprintf(w->cookie, sizeof w->cookie, "lb=" SIM_SECRET);
     sim_app_init(&s->app, w);
     s->app.test = s;
