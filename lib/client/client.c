@@ -17,7 +17,7 @@
 
 static void check_thread(const struct wst_client *cl)
 {
-    assert(!cl->loop || wst__loop_is_mine(cl->loop));
+    assert((!cl->loop || wst__loop_is_mine(cl->loop)) && "see wst_client_post()");
     (void)cl;
 }
 
@@ -274,9 +274,11 @@ int wst_client_send(struct wst_client *cl, enum wst_message_type type, const voi
     /* Nothing overtakes what still waits. */
     rc = is_open(cl) && cl->offline.count == 0 ? wst__link_send(cl->link, type, data, len, ref)
                                                : WST_ERR_NOT_OPEN;
+    if (rc == 0 && cl->receiving)
+        return 0; /* It leaves when what came is handed out. */
     if (rc == WST_ERR_NOT_OPEN)
         rc = wst__offline_add(cl, type, data, len, ref);
-    if (rc == 0 && (!cl->receiving || cl->offline.count > 0))
+    if (rc == 0)
         wst__driver_ask(cl);
     return rc;
 }
@@ -586,12 +588,14 @@ const struct wst_error_info *wst_client_last_error(const struct wst_client *cl)
         .cause = {.code = WST_ERR_NOMEM, .cls = WST_CLASS_LOCAL, .text = "out of memory"},
         .next_delay_ms = WST_NO_DELAY};
 
+    if (!cl)
+        return &none;
     return cl->last_error ? cl->last_error : cl->error_lost ? &lost : &none;
 }
 
 void *wst_client_arg(const struct wst_client *cl)
 {
-    return cl->arg;
+    return cl ? cl->arg : NULL;
 }
 
 static uint64_t wait_left(const struct wst_client *cl)

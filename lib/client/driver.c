@@ -309,10 +309,10 @@ static void on_link_received(void *arg)
 {
     struct wst_client *cl = arg;
 
-    if (cl->closing || has_waiting(cl))
-        wst__driver_ask(cl);
-    else
+    if (!cl->closing && !has_waiting(cl))
         wst__link_flush(cl->link);
+    else
+        wst__driver_ask(cl);
 }
 
 static void on_link_unsent(void *arg, void *ref, size_t n)

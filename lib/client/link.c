@@ -341,7 +341,7 @@ static inline size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n
     size_t used = 0;
     int rc;
 
-    if (link->deaf || link->phase == OVER)
+    if (link->phase == OVER)
         return n;
     if (link->paused && !link->we_close)
         return 0;
@@ -546,13 +546,15 @@ static bool write_out(struct wst__link *link, const struct iovec *iov, size_t co
     const struct wst__ports *ports = link->config.ports;
     struct wst_cause why;
 
-    *wrote = 0;
     if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &why) != 0) {
+        *wrote = 0;
         note_broken(link, &why);
         return false;
     }
-    link->blocked = *wrote < total;
-    return !link->blocked;
+    if (*wrote == total)
+        return true;
+    link->blocked = true;
+    return false;
 }
 
 static bool flush_request(struct wst__link *link)
@@ -721,8 +723,13 @@ void wst__link_pause(struct wst__link *link, bool paused)
     if (link->paused == paused)
         return;
     link->paused = paused;
-    if (!paused) /* The liveness clock has stood: what came meanwhile has not been read yet. */
-        link->last_rx_ms = clock_us(link) / 1000;
+    /* The liveness clock has stood: what came meanwhile has not been read yet.  But it answers no
+     * ping that leaves from now on. */
+    if (!paused) {
+        uint64_t now_ms = clock_us(link) / 1000;
+
+        link->last_rx_ms = now_ms > 0 ? now_ms - 1 : 0;
+    }
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);
     else

@@ -564,23 +564,24 @@ int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *use
     const uint8_t *p = bytes;
     const uint8_t *end;
     struct wst__frames *f;
-    int rc = GO_ON;
+    int rc;
 
     *used = n;
-    ws->yielded = false;
-    if (ws->over || n == 0)
+    if (ws->over)
         return 0;
-    if (ws->env.deflate)
+    if (ws->env.deflate) {
+        ws->yielded = false;
         wst__inflate_turn(ws->env.deflate);
+    }
     end = bytes + n;
     f = ws->frames ? ws->frames : wst__pool_take_frames(ws->env.pool);
     if (!f)
         return fail_memory(ws, why);
-    while (rc == GO_ON && p < end) {
+    do {
         rc = step(ws, f, &p, end, why);
         if (rc == GO_ON && f->ahead)
             rc = steps_ahead(ws, f, &p, why);
-    }
+    } while (rc == GO_ON && p < end);
     put_frames(ws, f, rc);
     if (!ws->close_received)
         *used = (size_t)(p - bytes);

@@ -69,6 +69,9 @@ def run_suite(name, place):
     if not cases:
         cases = [report.Case(name, report.FAILED, "nothing was run")]
     print(f"{report.line(cases)}  ({time.monotonic() - began:.1f} s)", flush=True)
+    for note in place.notes:
+        print(f"  {note}", flush=True)
+    place.notes = []
     show(cases)
     if report.count(cases, report.FAILED):
         print(f"  the whole output: {os.path.relpath(log)}", flush=True)

@@ -18,7 +18,8 @@ import re
 import shutil
 
 import proc
-from report import FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program
+from report import (FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program,
+                    notes_from_meson)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SANITIZERS = {
@@ -26,6 +27,8 @@ SANITIZERS = {
                     "exitcode=97",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
 }
+# Of the sweeps, in a whole run; in their long form (suite unit) they know by themselves.
+SEEDS = {"WST_SIM_SEEDS": "100000", "WST_CORE_SEEDS": "100000"}
 PYTEST_DIRS = ["tests/server", "tests/e2e"]
 
 
@@ -34,8 +37,9 @@ class Place:
 
     def __init__(self, quick=False, long=False, fuzz_seconds=None):
         self.top = os.path.join(TOP, "build-run")
-        self.quick = quick
+        self.quick, self.long = quick, long
         self.env = {"WST_LONG": "1"} if long else {}
+        self.notes = []
         if fuzz_seconds is not None:
             self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
         self.built = {}
@@ -88,7 +92,9 @@ def need(name, *commands):
 
 
 def meson_test(place, where, log, options=(), timeout=1500, env=None):
-    """`meson test` in |where|; cmocka tells its cases as TAP."""
+    """`meson test` in |where|; cmocka tells its cases as TAP.  In its long form without deadlines."""
+    if place.long:
+        options, timeout = [*options, "-t", "0"], None
     found = os.path.join(where, "meson-logs", "testlog.json")
     if os.path.exists(found):
         os.remove(found)
@@ -98,6 +104,7 @@ def meson_test(place, where, log, options=(), timeout=1500, env=None):
     if not os.path.exists(found):
         return [Case("meson test", FAILED, f"{problem}\n{tail(log)}")]
     cases = from_meson(found)
+    place.notes += notes_from_meson(found)
     if problem and not any(case.outcome == FAILED for case in cases):
         cases.append(Case("meson test", FAILED, problem))
     return cases
@@ -154,12 +161,11 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers take their time, and so does the torture.
-    # The simulated worlds: 2,000 by default, which will do for every commit.
-    seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
-    return cases + meson_test(place, where, log, ["--no-suite", "lint", "--no-suite", "torture"]
-                              if place.quick else [],
-                              env=seeds)
+    # The analyzers take their time, and so do the torture, the exploration and many simulated worlds:
+    # the 2,000 of the default will do for every commit.
+    seeds = {} if place.quick or place.long else SEEDS
+    slow = ["--no-suite", "lint", "--no-suite", "torture", "--no-suite", "explore"]
+    return cases + meson_test(place, where, log, slow if place.quick else [], env=seeds)
 
 
 def clang(place, log):
@@ -168,9 +174,10 @@ def clang(place, log):
     where, cases = place.build("clang", log, env={"CC": "clang"})
     if not place.built["clang"]:
         return cases
-    # The instruction counts are asserted for gcc.
+    # The instruction counts are asserted for gcc; the core is explored once.
     return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
-                                                  "--no-suite", "torture"])
+                                                  "--no-suite", "torture", "--no-suite", "explore"],
+                              env=SEEDS if place.long else {})
 
 
 def build_asan(place, log):
@@ -185,7 +192,7 @@ def asan(place, log):
     return cases + meson_test(place, where, log,
                               ["--no-suite", "style", "--no-suite", "abi", "--no-suite", "perf",
                                "-t", "3"],
-                              env=SANITIZERS)
+                              env={**SANITIZERS, **(SEEDS if place.long else {})})
 
 
 def e2e(place, log):
@@ -257,6 +264,15 @@ def docs(place, log):
     return cases + script("tests/docs/check.py", log, [where, work], "docs")
 
 
+def sabotage(place, log):
+    """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
+    work = os.path.join(place.top, "sabotage")
+    thorough = ["--thorough"] if "WST_LONG" in place.env else []
+    return (script("tests/sabotage/run.py", log, [work], "sabotage", 1200)
+            + script("tests/sabotage/mutate.py", place.log("mutants"), [work, *thorough],
+                     "mutants", 7200))
+
+
 def coverage(place, log):
     where, cases = place.build("coverage", log, ["-Db_coverage=true"], {"CC": "gcc"})
     if not place.built["coverage"]:
@@ -323,8 +339,8 @@ def searched(place):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "chaos": chaos,
-    "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
+    "interop": interop, "chaos": chaos, "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage,
+    "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]
