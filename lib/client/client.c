@@ -247,9 +247,11 @@ int wst_client_wake(struct wst_client *cl)
     return 0;
 }
 
+/* Not before it is told: until then what had to wait goes first. */
 static bool is_open(const struct wst_client *cl)
 {
-    return cl->core.state == WST_STATE_OPEN && cl->link && cl->flips == 0;
+    return cl->state == WST_STATE_OPEN && cl->core.state == WST_STATE_OPEN && cl->link &&
+           cl->flips == 0;
 }
 
 /* Errors that need no look at the connection. */

@@ -6,6 +6,7 @@
 #include "client/config.h"
 
 #include "base/mem.h"
+#include "client/offline.h"
 #include "wire/deflate.h"
 
 #include <string.h>
@@ -273,6 +274,11 @@ static int check_sizes(const struct wst_config *c, struct wst_cause *why)
     if (c->offline_messages && c->offline_bytes > c->max_queue_bytes)
         return REJECT(why, "offline_bytes: must not be more than max_queue_bytes, into which what "
                            "waits must fit");
+    if (c->offline_messages && c->offline_bytes < WST__OFFLINE_EACH)
+        return REJECT(why,
+                      "offline_bytes: must be at least %d, which each message costs beside its "
+                      "payload",
+                      WST__OFFLINE_EACH);
     return 0;
 }
 

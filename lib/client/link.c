@@ -89,10 +89,20 @@ static uint64_t clock_us(const struct wst__link *link)
     return t.now_us;
 }
 
-/* Bytes have come: the loop has polled just now. */
+/* Is an answer to a ping awaited? */
+static bool awaits_pong(const struct wst__link *link)
+{
+    return link->ping_waits || link->ping_left_us[link->ping_seq % PINGS] != 0;
+}
+
+/* Bytes have come: the loop has polled just now.  Its clock may be a millisecond behind, which
+ * must not make of an answer to a ping something that came before it. */
 static void note_rx(struct wst__link *link)
 {
-    link->last_rx_ms = link->config.ports->polled_ms(link->config.ports->world);
+    if (awaits_pong(link))
+        link->last_rx_ms = clock_us(link) / 1000;
+    else
+        link->last_rx_ms = link->config.ports->polled_ms(link->config.ports->world);
 }
 
 static void set_reading(struct wst__link *link, bool on)

@@ -25,7 +25,8 @@ struct wst__ports {
     struct wst__configs *configs; /* Of the clients of this loop; NULL: nothing is shared. */
 
     void (*clock)(void *world, struct wst__time *t);
-    /* The monotonic clock when the loop polled last: it costs nothing. */
+    /* The monotonic clock when the loop polled last: it costs nothing.  Where the kernel ticks 1000
+     * times a second, libuv takes the time of the last tick: up to 1 ms behind |clock|. */
     uint64_t (*polled_ms)(void *world);
     /* Unpredictable bytes: keys for masks, nonces, seeds.  ENTROPY. */
     int (*random)(void *world, void *p, size_t n);

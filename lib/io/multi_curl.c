@@ -537,12 +537,14 @@ int wst__multi_global(void)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool has_gate;
     static bool has_curl;
+    int rc;
 
     (void)pthread_mutex_lock(&lock);
     has_gate = has_gate || wst__exit_gate_init() == 0;
     has_curl = has_curl || (has_gate && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    rc = has_curl ? 0 : WST_ERR_NOMEM;
     (void)pthread_mutex_unlock(&lock);
-    return has_curl ? 0 : WST_ERR_NOMEM;
+    return rc;
 }
 
 static bool set_up(struct wst__multi *m)

@@ -10,6 +10,14 @@
 /* A turn that asks for another one is served in the same pass, but not for ever. */
 enum { PASSES = 8 };
 
+/* Assertions need to know the loop's thread, which may be another one than made us: a prepare
+ * handle sees it whenever the loop goes round. */
+#ifdef NDEBUG
+enum { WATCHES_THREAD = 0 };
+#else
+enum { WATCHES_THREAD = 1 };
+#endif
+
 static void ring_init(struct wst__turn *head)
 {
     head->next = head->prev = head;
@@ -68,6 +76,13 @@ static void on_idle(uv_idle_t *idle)
         (void)uv_idle_stop(idle);
 }
 
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct wst__turns *t = prepare->data;
+
+    t->io->thread = uv_thread_self();
+}
+
 void wst__turns_init(struct wst__turns *t, struct wst__io *io)
 {
     t->io = io;
@@ -75,19 +90,29 @@ void wst__turns_init(struct wst__turns *t, struct wst__io *io)
     ring_init(&t->later);
     (void)uv_idle_init(io->uv, &t->idle);
     t->idle.data = t;
+    if (WATCHES_THREAD) {
+        (void)uv_prepare_init(io->uv, &t->prepare);
+        t->prepare.data = t;
+        (void)uv_prepare_start(&t->prepare, on_prepare);
+        uv_unref((uv_handle_t *)&t->prepare);
+    }
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct wst__turns *t = handle->data;
 
-    t->closed(t->closed_arg);
+    if (--t->open == 0)
+        t->closed(t->closed_arg);
 }
 
 void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg)
 {
     t->closed = closed;
     t->closed_arg = arg;
+    t->open = 1 + WATCHES_THREAD;
+    if (WATCHES_THREAD)
+        uv_close((uv_handle_t *)&t->prepare, on_closed);
     uv_close((uv_handle_t *)&t->idle, on_closed);
 }
 

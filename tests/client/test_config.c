@@ -311,6 +311,8 @@ static void a_small_queue_without_an_offline_queue(void **state)
     wst__config_fini(&cfg);
     c.offline_messages = 1;
     check_rejected(c, "offline_bytes");
+    c.offline_bytes = 63; /* Every message would be refused. */
+    check_rejected(c, "offline_bytes");
     c.offline_bytes = 1024;
     assert_int_equal(wst__config_copy(&cfg, &c, NULL), 0);
     wst__config_fini(&cfg);

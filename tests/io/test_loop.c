@@ -389,6 +389,50 @@ static void test_two_threads(void **state)
     server_stop(secure);
 }
 
+struct moved {
+    struct wst_loop *loop;
+    uv_loop_t uv;
+    uv_async_t async;
+    bool is_mine;
+};
+
+static void on_async(uv_async_t *async)
+{
+    struct moved *m = async->data;
+
+    m->is_mine = wst__loop_is_mine(m->loop);
+    uv_close((uv_handle_t *)async, NULL);
+}
+
+static void run_moved(void *arg)
+{
+    struct moved *m = arg;
+
+    (void)uv_run(&m->uv, UV_RUN_DEFAULT);
+}
+
+/* Made by one thread, run by another, which is seen before we have asked for anything. */
+static void test_moved_to_a_thread(void **state)
+{
+    uv_thread_t thread;
+    struct moved m;
+
+    (void)state;
+#ifdef NDEBUG
+    skip(); /* Nobody asks. */
+#endif
+    assert_int_equal(uv_loop_init(&m.uv), 0);
+    assert_int_equal(wst_loop_new(&m.loop, &m.uv), 0);
+    assert_int_equal(uv_async_init(&m.uv, &m.async, on_async), 0);
+    m.async.data = &m;
+    assert_int_equal(uv_async_send(&m.async), 0);
+    assert_int_equal(uv_thread_create(&thread, run_moved, &m), 0);
+    assert_int_equal(uv_thread_join(&thread), 0);
+    assert_true(m.is_mine);
+    assert_int_equal(wst_loop_close(m.loop, NULL, NULL), 0);
+    close_uv(&m.uv);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -416,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_close_with_everything),
         cmocka_unit_test(test_close_on_exec),
         cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_moved_to_a_thread),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

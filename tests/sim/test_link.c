@@ -49,6 +49,32 @@ static void dead_peer(void **state)
     tale_end(t);
 }
 
+static void at_once(struct sim_world *w, struct sim_ws_plan *plan)
+{
+    (void)w;
+    plan->latency_ms = 0;
+}
+
+/* The pong is there within the millisecond, and libuv's clock is behind the one that timed the
+ * ping: it is an answer all the same. */
+static void near_peer_and_a_coarse_clock(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->w.plan_ws = at_once;
+    t->w.polled_late_us = 900;
+    tale_open(t);
+    tale_run(t, 61000);
+    tale_expect(t, "[ 20040] client: ping\n"
+                   "[ 20040] pong after 0 ms\n"
+                   "[ 40040] client: ping\n"
+                   "[ 40040] pong after 0 ms\n"
+                   "[ 60040] client: ping\n"
+                   "[ 60040] pong after 0 ms\n");
+    tale_end(t);
+}
+
 /* Any byte is life: the peer that answers no ping is talking. */
 static void any_byte_is_life(void **state)
 {
@@ -913,6 +939,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pings),
+        cmocka_unit_test(near_peer_and_a_coarse_clock),
         cmocka_unit_test(dead_peer),
         cmocka_unit_test(any_byte_is_life),
         cmocka_unit_test(blocked_ping),

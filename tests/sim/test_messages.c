@@ -353,6 +353,41 @@ static void sent_before_it_is_open(void **state)
     tale_end(t);
 }
 
+/* The log says that it is open before anything else does. */
+static void send_at_the_line(enum wst_log_level level, const char *text, void *arg)
+{
+    struct sim_app *app = arg;
+
+    (void)level;
+    if (!strstr(text, "connecting -> open"))
+        return;
+    assert_int_equal(sim_send_chunk(app, 10, FIRST), WST_ERR_NOT_OPEN);
+    assert_int_equal(sim_send(app, 10), 0);
+}
+
+/* Until the state is told as open, no chunk gets before what waits. */
+static void nothing_overtakes_the_queue(void **state)
+{
+    struct tale *t = with_queue();
+
+    (void)state;
+    t->app.config.log_cb = send_at_the_line;
+    tale_start(t);
+    (void)sim_send(&t->app, 10);
+    tale_run(t, 50);
+    tale_skip(t);
+    tale_run(t, 100);
+    tale_expect(t, "[    60] > send_chunk: NOT_OPEN\n"
+                   "[    60] > send\n"
+                   "[    60] connecting -> open\n"
+                   "[    60] open\n"
+                   "[    60] client: message 1, 10 bytes\n"
+                   "[    60] client: message 2, 10 bytes\n"
+                   "[    80] message text 10 \"m00000001 \"\n"
+                   "[    80] message text 10 \"m00000002 \"\n");
+    tale_end(t);
+}
+
 /* Its ceilings refuse; nothing that waits is dropped for something newer. */
 static void the_queue_is_bounded(void **state)
 {
@@ -749,6 +784,7 @@ int main(void)
         cmocka_unit_test(stop_inside_a_message),
         cmocka_unit_test(chunks_and_a_full_queue),
         cmocka_unit_test(sent_before_it_is_open),
+        cmocka_unit_test(nothing_overtakes_the_queue),
         cmocka_unit_test(the_queue_is_bounded),
         cmocka_unit_test(the_queue_is_bounded_by_bytes),
         cmocka_unit_test(too_old),

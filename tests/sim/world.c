@@ -179,7 +179,9 @@ static void clock_read(void *world, struct wst__time *t)
 
 static uint64_t polled_ms(void *world)
 {
-    return sim_mono_us(world) / 1000;
+    const struct sim_world *w = world;
+
+    return (sim_mono_us(w) - w->polled_late_us) / 1000;
 }
 
 static bool earlier(const struct sim_event *a, const struct sim_event *b)

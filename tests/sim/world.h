@@ -131,6 +131,7 @@ struct sim_world {
     uint64_t real_us; /* Runs during sleep. */
     uint64_t slept_us;
     int64_t wall_offset_s;
+    uint64_t polled_late_us; /* libuv's clock may be that of the kernel's last tick. */
     /* Random: for the library, and for the world. */
     struct wst__rng entropy;
     struct sim_decider decider;
