@@ -580,6 +580,7 @@ static void draw(struct seed *s)
     uint64_t ms;
 
     w->timer_late_ms = PICK(w, 0, 0, 5, 500);
+    w->polled_late_us = PICK(w, 0, 900);
     s->hook_rate = (unsigned)PICK(w, 0, 20, 100, 300);
     s->close_rate = (unsigned)PICK(w, 0, 0, 0, 1, 5);
     s->act_ms = PICK(w, 600000, 100, 3000, 60000);
