@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -577,6 +578,7 @@ static void on_pool(uv_work_t *work)
         (void)wst__cause(&trust->why, WST_ERR_IO, WST_STEP_NONE, "the process is ending");
         return;
     }
+    tzset(); /* OpenSSL calls it to compare dates, and the first call reads the zone's file. */
     if (load(trust, &trust->loaded, &trust->why) != 0)
         unload(&trust->loaded);
     ERR_clear_error();     /* This thread is not ours: leave no errors behind, */

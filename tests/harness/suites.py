@@ -14,10 +14,12 @@ Tests that start programs of ours are told by variables:
 import glob
 import json
 import os
+import re
 import shutil
 
 import proc
-from report import FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program
+from report import (FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program,
+                    notes_from_meson)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SANITIZERS = {
@@ -25,6 +27,8 @@ SANITIZERS = {
                     "exitcode=97",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
 }
+# Of the sweeps, in a whole run; in their long form (suite unit) they know by themselves.
+SEEDS = {"WST_SIM_SEEDS": "100000", "WST_CORE_SEEDS": "100000"}
 PYTEST_DIRS = ["tests/server", "tests/e2e"]
 
 
@@ -33,8 +37,9 @@ class Place:
 
     def __init__(self, quick=False, long=False, fuzz_seconds=None):
         self.top = os.path.join(TOP, "build-run")
-        self.quick = quick
+        self.quick, self.long = quick, long
         self.env = {"WST_LONG": "1"} if long else {}
+        self.notes = []
         if fuzz_seconds is not None:
             self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
         self.built = {}
@@ -87,7 +92,9 @@ def need(name, *commands):
 
 
 def meson_test(place, where, log, options=(), timeout=1500, env=None):
-    """`meson test` in |where|; cmocka tells its cases as TAP."""
+    """`meson test` in |where|; cmocka tells its cases as TAP.  In its long form without deadlines."""
+    if place.long:
+        options, timeout = [*options, "-t", "0"], None
     found = os.path.join(where, "meson-logs", "testlog.json")
     if os.path.exists(found):
         os.remove(found)
@@ -97,6 +104,7 @@ def meson_test(place, where, log, options=(), timeout=1500, env=None):
     if not os.path.exists(found):
         return [Case("meson test", FAILED, f"{problem}\n{tail(log)}")]
     cases = from_meson(found)
+    place.notes += notes_from_meson(found)
     if problem and not any(case.outcome == FAILED for case in cases):
         cases.append(Case("meson test", FAILED, problem))
     return cases
@@ -153,9 +161,9 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers take their time, and so do the torture and the exploration.
-    # The simulated worlds: 2,000 by default, which will do for every commit.
-    seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
+    # The analyzers, the torture and the exploration take their time, and so do many simulated
+    # worlds: the 2,000 of the default will do for every commit.
+    seeds = {} if place.quick or place.long else SEEDS
     slow = ["--no-suite", "lint", "--no-suite", "torture", "--no-suite", "explore"]
     return cases + meson_test(place, where, log, slow if place.quick else [], env=seeds)
 
@@ -168,7 +176,8 @@ def clang(place, log):
         return cases
     # The instruction counts are asserted for gcc; the core is explored once.
     return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
-                                                  "--no-suite", "torture", "--no-suite", "explore"])
+                                                  "--no-suite", "torture", "--no-suite", "explore"],
+                              env=SEEDS if place.long else {})
 
 
 def build_asan(place, log):
@@ -183,7 +192,7 @@ def asan(place, log):
     return cases + meson_test(place, where, log,
                               ["--no-suite", "style", "--no-suite", "abi", "--no-suite", "perf",
                                "-t", "3"],
-                              env=SANITIZERS)
+                              env={**SANITIZERS, **(SEEDS if place.long else {})})
 
 
 def e2e(place, log):
@@ -258,7 +267,7 @@ def docs(place, log):
 def sabotage(place, log):
     """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
     work = os.path.join(place.top, "sabotage")
-    thorough = ["--thorough"] if "WST_LONG" in place.env else []
+    thorough = ["--thorough"] if place.long else []
     return (script("tests/sabotage/run.py", log, [work], "sabotage", 1200)
             + script("tests/sabotage/mutate.py", place.log("mutants"), [work, *thorough],
                      "mutants", 7200))
@@ -301,10 +310,37 @@ def coverage_table(summary):
                      for room, row in sums.items())
 
 
+def chaos(place, log):
+    """One process with many clients, real parts, and faults; the seed is in the log."""
+    if lacking := need("chaos", "haproxy", "nginx", "redis-server", "openssl", "ip"):
+        return lacking
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    size = ["--clients", "1000", "--faults", "60"] if "WST_LONG" in place.env else []
+    return cases + script("tests/chaos/chaos.py", log, [where, place.empty_dir("chaos"), *size],
+                          "chaos", timeout=1800 if size else 400)
+
+
+# What tests plant as secrets, and how a JWT begins.
+SECRETS = re.compile(rb"c4n4ry|l3ft0v3r|eyJhbGciOi[\w-]+\.[\w-]+")
+
+
+def searched(place):
+    """Nothing that any suite has written holds a secret."""
+    paths = glob.glob(place.top + "/logs/*") + glob.glob(place.top + "/*/meson-logs/testlog*.txt")
+    guilty = []
+    for path in paths:
+        with open(path, "rb") as content:
+            if SECRETS.search(content.read()):
+                guilty.append(os.path.relpath(path, place.top))
+    return [Case("no secret in any log", FAILED if guilty else PASSED, ", ".join(guilty))]
+
+
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage,
-    "valgrind-core": valgrind_core,
+    "interop": interop, "chaos": chaos,
+    "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage, "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]

@@ -36,7 +36,7 @@ CANNOT_FAIL = """
     closedir freelocale getenv getpid inet_ntop inet_pton memchr memcmp memcpy memmove memset
     pthread_mutex_lock pthread_mutex_unlock pthread_rwlock_timedwrlock pthread_rwlock_tryrdlock
     pthread_rwlock_unlock snprintf strcasecmp strchr strcmp strcspn strerror strlen strncasecmp
-    strncmp strpbrk strrchr strspn strstr strtoll strtoul time uselocale vsnprintf
+    strncmp strpbrk strrchr strspn strstr strtoll strtoul time tzset uselocale vsnprintf
     _GLOBAL_OFFSET_TABLE_ __cpu_model __cpu_indicator_init
 """.split()
 # Called by another name than the one that is failed: atexit() calls __cxa_atexit().
