@@ -270,12 +270,19 @@ static enum wst_class judge(struct book *b, const struct wst__core *c)
     return b->is.auth_failures == 2 ? WST_CLASS_AUTH : cls;
 }
 
+static bool is_last_attempt(const struct book *b, const struct wst__policy *p)
+{
+    return p->max_attempts > 0 && b->is.tries >= p->max_attempts;
+}
+
+/* Two refused tickets running, or one where no second can be waited for. */
 static bool token_is_distrusted(struct book *b, const struct wst__core *c, enum wst_class cls)
 {
     const struct wst__failure *f = &c->failure;
 
     b->is.ticket_refusals = cls == WST_CLASS_TICKET ? b->is.ticket_refusals + 1 : 0;
-    if (b->is.ticket_refusals == 2) {
+    if (b->is.ticket_refusals >=
+        (c->policy.ticket_step && !is_last_attempt(b, &c->policy) ? 2 : 1)) {
         b->is.ticket_refusals = 0;
         return true;
     }
@@ -400,7 +407,7 @@ static void read_end(struct book *b, const struct wst__core *before, const struc
     distrusted = token_is_distrusted(b, c, cls) && c->policy.token_step;
     PROMISE(step.dropped_token == distrusted);
     given_up = is_given_up(b, c, cls);
-    used_up = !given_up && c->policy.max_attempts > 0 && b->is.tries >= c->policy.max_attempts;
+    used_up = !given_up && is_last_attempt(b, &c->policy);
     PROMISE(c->attempts_used_up == used_up);
     if (given_up || used_up) {
         PROMISE(b->is.state == WST_STATE_FAILED && a->ms == WST_NO_DELAY);
