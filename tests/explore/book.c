@@ -270,19 +270,15 @@ static enum wst_class judge(struct book *b, const struct wst__core *c)
     return b->is.auth_failures == 2 ? WST_CLASS_AUTH : cls;
 }
 
-static bool is_last_attempt(const struct book *b, const struct wst__policy *p)
-{
-    return p->max_attempts > 0 && b->is.tries >= p->max_attempts;
-}
-
-/* Two refused tickets running, or one where no second can be waited for. */
+/* The second refusal running; the first one where there is no ticket, or no second attempt. */
 static bool token_is_distrusted(struct book *b, const struct wst__core *c, enum wst_class cls)
 {
+    const struct wst__policy *p = &c->policy;
     const struct wst__failure *f = &c->failure;
+    bool last = p->max_attempts > 0 && b->is.tries >= p->max_attempts;
 
     b->is.ticket_refusals = cls == WST_CLASS_TICKET ? b->is.ticket_refusals + 1 : 0;
-    if (b->is.ticket_refusals >=
-        (c->policy.ticket_step && !is_last_attempt(b, &c->policy) ? 2 : 1)) {
+    if (b->is.ticket_refusals >= (p->ticket_step && !last ? 2 : 1)) {
         b->is.ticket_refusals = 0;
         return true;
     }

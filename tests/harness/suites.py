@@ -161,8 +161,8 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers, the torture and the exploration take their time, and so do many simulated
-    # worlds: the 2,000 of the default will do for every commit.
+    # The analyzers take their time, and so do the torture, the exploration and many simulated worlds:
+    # the 2,000 of the default will do for every commit.
     seeds = {} if place.quick or place.long else SEEDS
     slow = ["--no-suite", "lint", "--no-suite", "torture", "--no-suite", "explore"]
     return cases + meson_test(place, where, log, slow if place.quick else [], env=seeds)
@@ -339,8 +339,8 @@ def searched(place):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "chaos": chaos,
-    "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage, "valgrind-core": valgrind_core,
+    "interop": interop, "chaos": chaos, "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage,
+    "valgrind-core": valgrind_core,
     "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]
