@@ -403,7 +403,7 @@ static void read_end(struct book *b, const struct wst__core *before, const struc
     distrusted = token_is_distrusted(b, c, cls) && c->policy.token_step;
     PROMISE(step.dropped_token == distrusted);
     given_up = is_given_up(b, c, cls);
-    used_up = !given_up && is_last_attempt(b, &c->policy);
+    used_up = !given_up && c->policy.max_attempts > 0 && b->is.tries >= c->policy.max_attempts;
     PROMISE(c->attempts_used_up == used_up);
     if (given_up || used_up) {
         PROMISE(b->is.state == WST_STATE_FAILED && a->ms == WST_NO_DELAY);
