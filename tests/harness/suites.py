@@ -269,7 +269,7 @@ def docs(place, log):
 def sabotage(place, log):
     """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
     work = os.path.join(place.top, "sabotage")
-    thorough = ["--thorough"] if "WST_LONG" in place.env else []
+    thorough = ["--thorough"] if place.long else []
     return (script("tests/sabotage/run.py", log, [work], "sabotage", 1200)
             + script("tests/sabotage/mutate.py", place.log("mutants"), [work, *thorough],
                      "mutants", 7200))

@@ -30,8 +30,10 @@ TESTS = ["attempt", "link", "settle", "table", "backoff", "verdict", "rng", "see
 FIRST = {"core.c": "table", "core_attempt.c": "attempt", "core_link.c": "link",
          "core_settle.c": "settle", "backoff.c": "backoff", "rng.c": "rng",
          "verdict.c": "verdict", "core_int.h": "attempt"}
+SEEDS = ["core/book", "core/play", "lib/sweep"]  # What its test needs beside.
+ARGUMENTS = {"explore": ["--short", "-"]}
 # Seeds enough to notice; the exploration does the rest.
-ARGUMENTS = {"seeds": ["1", "1500"], "explore": ["--short", "-"]}
+VARIABLES = {"WST_CORE_SEEDS": "1500"}
 # A mutant that runs for ever is noticed, too.  The exploration takes long when it passes.
 PATIENCE = {"explore": 900}
 SWITCH = """
@@ -63,13 +65,15 @@ class Bench:
         os.makedirs(os.path.join(self.work, "core"), exist_ok=True)
         self.includes = ["-I" + self.work] + [
             "-I" + os.path.join(*path) for path in
-            ((self.tree, "lib"), (scratch.where, "include"), (self.tree, "tests", "core"),
-             (self.tree, "tests", "explore"))]
+            ((self.tree, "lib"), (scratch.where, "include"), (self.tree, "tests"),
+             (self.tree, "tests", "core"), (self.tree, "tests", "explore"))]
         self.mutants = []
         core = self.make_core()
         tale = self.compile("tests/core/tale.c")
+        seeds = [self.compile(f"tests/{name}.c") for name in SEEDS]
         for name in TESTS:
-            self.link(name, [self.compile(f"tests/core/test_{name}.c"), tale, *core.values()])
+            self.link(name, [self.compile(f"tests/core/test_{name}.c"), tale,
+                             *(seeds if name == "seeds" else []), *core.values()])
         # The exploration has a generator of its own.
         del core["rng.c"]
         self.link("explore", [self.compile(os.path.relpath(path, self.tree)) for path in
@@ -106,8 +110,8 @@ class Bench:
         try:
             done = subprocess.run([os.path.join(self.work, program), *ARGUMENTS.get(program, [])],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  env={**os.environ, "WST_MUTANT": str(number)}, check=False,
-                                  timeout=PATIENCE.get(program, 60))
+                                  env={**os.environ, **VARIABLES, "WST_MUTANT": str(number)},
+                                  check=False, timeout=PATIENCE.get(program, 60))
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0
