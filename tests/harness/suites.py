@@ -8,7 +8,7 @@ Tests that start programs of ours are told by variables:
     WST_WRAP          words to put before a program of ours, split as a shell does; e.g. valgrind
     WST_PATIENCE      seconds that a test waits for something before it fails
     WST_LONG          "1": sweeps run in their long form
-    WST_FUZZ_SECONDS  for each fuzz target
+    WST_FUZZ_SECONDS  for each fuzz target (tests/fuzz/run.py)
 """
 
 import glob
@@ -35,8 +35,9 @@ class Place:
         self.top = os.path.join(TOP, "build-run")
         self.quick = quick
         self.env = {"WST_LONG": "1"} if long else {}
-        if fuzz_seconds is not None:
-            self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
+        if fuzz_seconds is None:
+            fuzz_seconds = 3600 if long else 10
+        self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
         self.built = {}
         os.makedirs(os.path.join(self.top, "logs"), exist_ok=True)
 
@@ -51,10 +52,10 @@ class Place:
         os.makedirs(path)
         return path
 
-    def build(self, name, log, options=(), env=None):
+    def build(self, name, log, options=(), env=None, targets=()):
         """
-        Configures and builds in build-run/NAME, once per run.  Returns the directory and the
-        cases: the build itself is one, since a warning is an error in it.
+        Configures and builds in build-run/NAME, once per run: all of it or |targets|.  Returns the
+        directory and the cases: the build itself is one, since a warning is an error in it.
         """
         where = os.path.join(self.top, name)
         if name in self.built:
@@ -64,7 +65,7 @@ class Place:
         if os.path.exists(os.path.join(where, "build.ninja")):
             meson.insert(2, "--reconfigure")
         problem = (proc.run(meson, log, 120, env=env)
-                   or proc.run(["ninja", "-C", where], log, 900, env=env))
+                   or proc.run(["ninja", "-C", where, *targets], log, 900, env=env))
         self.built[name] = not problem
         if problem:
             return where, [Case(f"build {name}", FAILED, f"{problem}\n{tail(log)}")]
@@ -254,6 +255,21 @@ def docs(place, log):
     return cases + script("tests/docs/check.py", log, [where, work], "docs")
 
 
+def fuzz(place, log):
+    if lacking := need("fuzz", "clang"):
+        return lacking
+    names = [os.path.basename(path)[:-2] for path in glob.glob(TOP + "/tests/fuzz/fuzz_*.c")]
+    where, cases = place.build("fuzz", log, ["-Dfuzzing=true", "-Dcli=false", "-Dserver=disabled",
+                                             "-Db_sanitize=address,undefined",
+                                             "-Db_lundef=false"], {"CC": "clang"},
+                               ["tests/fuzz/" + name for name in names])
+    if not place.built["fuzz"]:
+        return cases
+    seconds = int(place.env["WST_FUZZ_SECONDS"])
+    return cases + script("tests/fuzz/run.py", log, [where, place.empty_dir("fuzz-work")], "fuzz",
+                          timeout=600 + seconds * len(names), env=place.env)
+
+
 def coverage(place, log):
     where, cases = place.build("coverage", log, ["-Db_coverage=true"], {"CC": "gcc"})
     if not place.built["coverage"]:
@@ -261,7 +277,7 @@ def coverage(place, log):
     for path in glob.glob(where + "/**/*.gcda", recursive=True):
         os.remove(path)
     cases += meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "abi",
-                                            "--no-suite", "perf"])
+                                            "--no-suite", "perf", "--no-suite", "lint"])
     cases += pytest(place, where, log, "coverage-e2e")
     target = place.empty_dir("coverage-report")
     summary = target + "/summary.json"
@@ -293,8 +309,8 @@ def coverage_table(summary):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "asan": asan, "asan-e2e": asan_e2e, "valgrind-core": valgrind_core,
-    "valgrind-e2e": valgrind_e2e, "coverage": coverage,
+    "interop": interop, "fuzz": fuzz, "asan": asan, "asan-e2e": asan_e2e,
+    "valgrind-core": valgrind_core, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]
 # Valgrind's suites are modes of their own: they need more time than a submission has.
