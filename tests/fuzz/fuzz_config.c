@@ -23,7 +23,10 @@ static const struct {
     size_t offset;
     enum kind kind;
 } fields[] = {
-#define F(name, kind) {offsetof(struct wst_config, name), kind}
+#define F(name, kind)                                                                              \
+    {                                                                                              \
+        offsetof(struct wst_config, name), kind                                                    \
+    }
     F(url, TEXT),
     F(token_url, TEXT),
     F(ticket_url, TEXT),
@@ -156,9 +159,9 @@ static char *text(struct input *in, bool mark)
 /* Numbers at which something changes, or any. */
 static uint64_t number(struct input *in)
 {
-    static const uint64_t edges[] = {0,       1,       2,         3,         100,       255,
-                                     256,     1023,    1024,      65536,     604800000, 604800001,
-                                     1 << 30, (1 << 30) + 1, UINT64_MAX, INT64_MAX};
+    static const uint64_t edges[] = {
+        0,    1,     2,         3,         100,     255,           256,        1023,
+        1024, 65536, 604800000, 604800001, 1 << 30, (1 << 30) + 1, UINT64_MAX, INT64_MAX};
     uint8_t first = byte(in);
     uint64_t value = 0;
 
