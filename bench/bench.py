@@ -20,17 +20,35 @@ def p50_us(result):
     return result["p50_us"]
 
 
+def per_second(result):
+    return result["count"] / result["wall"]
+
+
 def timed_rows(bench, args):
     """Everything that is compared with the wire, round by round."""
     for cell, value, unit in [(cell, cpu_us, "µs") for cell in cells.CPU] + \
                              [(cell, p50_us, "µs") for cell in cells.LATENCY]:
         if not args.wants(f"{cell.name}"):
             continue
-        found = bench.rounds(cell, args.rounds, value)
+        results = bench.rounds(cell, args.rounds)
+        found = {name: {at: value(result) for at, result in rounds.items()}
+                 for name, rounds in results.items()}
         if "wire" in found and "wst" in found:
             what = ", p50" if value is p50_us else ""
             peer = cells.PEER_GOAL.get(f"{cell.mode} {cell.size} {cell.type}", 0)
             yield table.ratio_row(cell.name + what, unit, found, cell.goal, peer)
+            if cell.mode == "conn":
+                yield speed_row(cell, results)
+
+
+def speed_row(cell, results):
+    """How many connections one after another make in a second."""
+    speeds = {name: [per_second(result) for result in rounds.values()]
+              for name, rounds in results.items()}
+    ours = speeds.pop("wst")
+    peers = {name: table.median(values) for name, values in speeds.items()}
+    name = cell.name.replace("open and close", "connections per second")
+    return table.value_row(name, "/s", ours, 0, peers)
 
 
 def idle_rows(bench, args):
@@ -55,10 +73,18 @@ def instruction_rows(bench, args):
         cell = cells.Cell(mode, 0, size, kind, count)
         if not args.wants(f"instructions {cell.name}"):
             continue
-        found = {name: bench.instructions(name, cell) for name in ("wst", "libwebsockets")
+        found = {name: bench.instructions(name, cell) for name in ("wire", "wst", "libwebsockets")
                  if name in bench.clients(cell)}
-        if found["wst"] is not None:
-            yield table.value_row(f"instructions: {cell.name}", "", [found.pop("wst")], goal, found)
+        if any(count is None for count in found.values()):
+            continue
+        name = f"instructions: {cell.name}"
+        beyond = mode == cells.BEYOND_LOOP
+        if beyond:
+            more = {client: count - found["wire"] for client, count in found.items()
+                    if client != "wire"}
+            yield table.value_row(name + ", beyond the bare loop", "", [more.pop("wst")], goal,
+                                  more)
+        yield table.value_row(name, "", [found.pop("wst")], 0 if beyond else goal, found)
 
 
 def engine_rows(bench, args):

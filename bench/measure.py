@@ -103,8 +103,8 @@ class Bench:
                 if os.path.exists(self.program(program))
                 and not (cell.resume and (name, "resume") in CANNOT)]
 
-    def rounds(self, cell, count, value):
-        """{client: [value of each round]}: every round runs all clients, in a new order."""
+    def rounds(self, cell, count):
+        """{client: {round: result}}: every round runs all clients, in a new order."""
         found = {}
         for number in range(count):
             names = self.clients(cell)
@@ -112,7 +112,7 @@ class Bench:
             for name in names:
                 result = self.run(name, cell)
                 if result:
-                    found.setdefault(name, {})[number] = value(result)
+                    found.setdefault(name, {})[number] = result
         return found
 
     def idle(self, tls, counts):

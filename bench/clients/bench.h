@@ -14,7 +14,7 @@
  *
  * Environment: BENCH_CA (the file of the only CA to trust), BENCH_RESUME=1 (resume TLS sessions),
  * BENCH_LIMIT (seconds after which the client dies), BENCH_COUNTED=1 (instructions are counted: no
- * statistics of times).
+ * warm-up, no clock, no statistics of times).
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -43,7 +43,7 @@ struct bench {
     const char *host;
     const char *ca;
     int port;
-    bool tls, resume;
+    bool tls, resume, counted;
     enum payload type;
     size_t size;
     uint64_t count;
@@ -63,6 +63,8 @@ static inline uint64_t bench_ns(void)
 {
     struct timespec t;
 
+    if (bench.counted)
+        return 0;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
@@ -96,6 +98,8 @@ static inline void bench_stop(void)
 
 static inline void bench_latency(uint64_t ns)
 {
+    if (bench.counted)
+        return;
     bench.latencies[bench.latency_count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
 }
 
@@ -155,6 +159,7 @@ static inline void bench_limits(void)
 static inline void bench_init(int argc, char **argv)
 {
     const char *resume = getenv("BENCH_RESUME");
+    const char *counted = getenv("BENCH_COUNTED");
 
     if (argc != 8)
         bench_die(argv[0], "usage: MODE HOST PORT TLS SIZE COUNT TYPE");
@@ -167,10 +172,11 @@ static inline void bench_init(int argc, char **argv)
     bench.type = payload_type(argv[7]);
     bench.ca = getenv("BENCH_CA");
     bench.resume = resume && *resume == '1';
+    bench.counted = counted && *counted == '1';
     bench.payload = (uint8_t *)malloc(bench.size + 1);
     payload_fill(bench.payload, bench.size, bench.type);
     if (bench.mode == MODE_ECHO) {
-        bench.warm_up = bench.count / BENCH_WARM_UP;
+        bench.warm_up = bench.counted ? 0 : bench.count / BENCH_WARM_UP;
         bench.latencies = (uint32_t *)calloc(bench.count + 1, sizeof *bench.latencies);
     }
     bench_path(argv[7]);
@@ -207,7 +213,7 @@ static inline void bench_report(void)
     uint64_t n = bench.latency_count;
 
     printf("{\"wall\": %.6f, \"user\": %.6f, \"sys\": %.6f", bench.wall, bench.user, bench.sys);
-    if (n && !getenv("BENCH_COUNTED")) {
+    if (n && !bench.counted) {
         qsort(bench.latencies, n, sizeof *bench.latencies, bench_compare);
         printf(", \"p50_us\": %.2f, \"p99_us\": %.2f", bench.latencies[n / 2] / 1e3,
                bench.latencies[n * 99 / 100] / 1e3);

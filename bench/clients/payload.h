@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum payload { PAYLOAD_TEXT, PAYLOAD_UTF8, PAYLOAD_BINARY };
+/* PACKED: text in compressed messages (only the engine in memory). */
+enum payload { PAYLOAD_TEXT, PAYLOAD_UTF8, PAYLOAD_BINARY, PAYLOAD_PACKED };
 
 /* Bytes that no compression or branch prediction makes cheap (xorshift). */
 static inline void payload_binary(uint8_t *p, size_t n)
@@ -54,6 +55,8 @@ static inline enum payload payload_type(const char *name)
 {
     if (strncmp(name, "binary", 6) == 0)
         return PAYLOAD_BINARY;
+    if (strcmp(name, "packed") == 0)
+        return PAYLOAD_PACKED;
     return strncmp(name, "utf8", 4) == 0 ? PAYLOAD_UTF8 : PAYLOAD_TEXT;
 }
 

@@ -4,7 +4,10 @@
 #include <uv.h>
 #include <wsticket/wsticket.h>
 
-enum { DIALS = 16 /* Connections that are made at a time. */ };
+enum {
+    DIALS = 16,            /* Connections that are made at a time. */
+    LOW_WATER = 256 * 1024 /* As much as wire has ready, at least. */
+};
 
 static uv_loop_t *uv;
 static struct wst_loop *loop;
@@ -40,7 +43,7 @@ static void send_burst(void)
 {
     do
         send_one();
-    while (sent < bench.count && wst_client_buffered(client) <= 64 * 1024);
+    while (sent < bench.count && wst_client_buffered(client) <= LOW_WATER);
 }
 
 static void on_drained(struct wst_client *c, void *arg)
@@ -60,7 +63,7 @@ static void on_idle(uv_idle_t *handle)
 static void on_prepare(uv_prepare_t *handle)
 {
     if (sent < bench.count) {
-        if (wst_client_buffered(client) <= 64 * 1024)
+        if (wst_client_buffered(client) <= LOW_WATER)
             send_one();
         return;
     }
@@ -172,6 +175,7 @@ static void dial(void)
     config.ticket_step = WST_STEP_MODE_OMIT;
     config.ca_file = bench.tls ? bench.ca : NULL;
     config.max_message_bytes = 64 << 20;
+    config.queue_low_water = LOW_WATER;
     config.on_open = on_open;
     config.on_message = on_message;
     config.on_drained = on_drained;

@@ -1,12 +1,16 @@
 /*
  * The message layer in memory, without a socket: engine WHAT SIZE TYPE COUNT, WHAT recv|send.
- * Prints the nanoseconds that one message takes.
+ * Prints the nanoseconds that one message takes.  Type packed: text, compressed with context
+ * takeover both ways; its size is that of the text.
  *
  * Received bytes come in pieces of 64 KiB, as from the stream, and large messages straight to
  * their place; sent ones are taken whenever 64 KiB are queued.
  */
 #include "../clients/bench.h"
+#include "wire/deflate.h"
 #include "wire/message.h"
+
+#include <zlib.h>
 
 enum { PIECE = 64 * 1024, STREAM_MIN = 1 << 20 };
 
@@ -59,7 +63,7 @@ static void give_random(void *arg, void *p, size_t n)
     memset(p, 0x5a, n);
 }
 
-static struct wst__ws *open_ws(void)
+static struct wst__ws *open_ws(bool packed)
 {
     static const struct wst__ws_cbs cbs = {
         .message = on_message,
@@ -68,11 +72,13 @@ static struct wst__ws *open_ws(void)
         .sent = on_sent,
         .drained = on_drained,
     };
-    static const struct wst__ws_config config = {
+    const struct wst__ws_config config = {
         .max_message_bytes = 64 << 20,
         .max_queue_bytes = 64 << 20,
         .queue_low_water = PIECE,
         .random = give_random,
+        .extensions = packed ? "permessage-deflate" : NULL,
+        .offered_extensions = WST__DEFLATE_OFFER,
     };
     struct wst__ws *ws;
     struct wst_cause why;
@@ -80,6 +86,41 @@ static struct wst__ws *open_ws(void)
     if (wst__ws_new(&ws, &config, &cbs, NULL, &why) != 0)
         bench_die("wst__ws_new", why.text);
     return ws;
+}
+
+/* |count| compressed messages, as a server sends them (RFC 7692, 7.2.1). */
+static uint8_t *make_packed_stream(size_t size, size_t count, size_t *len)
+{
+    uint8_t *text = malloc(size);
+    z_stream z = {0};
+    uint8_t *packed;
+    uint8_t *stream;
+    uint8_t *p;
+
+    payload_fill(text, size, PAYLOAD_PACKED);
+    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        bench_die("deflateInit2", "no memory");
+    packed = malloc(deflateBound(&z, size) + 16);
+    p = stream = malloc(count * (deflateBound(&z, size) + 32));
+    for (size_t i = 0; i < count; i++) {
+        size_t n;
+
+        z.next_in = text;
+        z.avail_in = (uInt)size;
+        z.next_out = packed;
+        z.avail_out = (uInt)(deflateBound(&z, size) + 16);
+        if (deflate(&z, Z_SYNC_FLUSH) != Z_OK || z.avail_in != 0)
+            bench_die("deflate", "failed");
+        n = (size_t)(z.next_out - packed) - 4; /* Without 00 00 FF FF. */
+        p += frame_head(p, 0x40 | 1, 0, n);
+        memcpy(p, packed, n);
+        p += n;
+    }
+    (void)deflateEnd(&z);
+    free(packed);
+    free(text);
+    *len = (size_t)(p - stream);
+    return stream;
 }
 
 /* Frames as a server sends them, |count| of them. */
@@ -121,7 +162,8 @@ static void run_recv(struct wst__ws *ws, size_t size, enum payload type, uint64_
 {
     size_t some = STREAM_MIN / (size + 10) + 1;
     size_t len;
-    uint8_t *stream = make_stream(size, type, some, &len);
+    uint8_t *stream = type == PAYLOAD_PACKED ? make_packed_stream(size, some, &len)
+                                             : make_stream(size, type, some, &len);
 
     bench_start();
     while (messages < count) {
@@ -161,12 +203,13 @@ static void run_send(struct wst__ws *ws, size_t size, enum payload type, uint64_
 
 int main(int argc, char **argv)
 {
-    struct wst__ws *ws = open_ws();
+    struct wst__ws *ws;
     size_t size;
     uint64_t count;
 
     if (argc != 5)
-        bench_die(argv[0], "usage: recv|send SIZE text|utf8|binary COUNT");
+        bench_die(argv[0], "usage: recv|send SIZE text|utf8|binary|packed COUNT");
+    ws = open_ws(payload_type(argv[3]) == PAYLOAD_PACKED);
     size = strtoull(argv[2], NULL, 10);
     count = strtoull(argv[4], NULL, 10);
     bench_limits();

@@ -328,6 +328,9 @@ static int check_pointers(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "ticket_success_value: must be JSON text, e.g. \"true\", \"0\"");
     if (c->url_pointer && c->ticket_pointer)
         return REJECT(why, "url_pointer: cannot be used together with ticket_pointer");
+    if (c->url_pointer && c->upgrade_bearer)
+        return REJECT(why, "upgrade_bearer: cannot be used together with url_pointer: the token "
+                           "would go wherever a reply says");
     return 0;
 }
 

@@ -223,11 +223,13 @@ static void on_link_opened(void *arg, const char *subprotocol)
 static bool on_link_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
 {
     struct wst_client *cl = arg;
+    wst_message_cb on_message = config_of(cl)->on_message;
 
-    if (cl->closing)
-        return false;
-    if (config_of(cl)->on_message)
-        config_of(cl)->on_message(cl, type, data, n, cl->arg);
+    if (cl->closing || !on_message)
+        return !cl->closing;
+    cl->receiving = true;
+    on_message(cl, type, data, n, cl->arg);
+    cl->receiving = false;
     return !cl->closing;
 }
 
@@ -302,6 +304,17 @@ static void on_link_wants_flush(void *arg)
     wst__driver_ask(arg);
 }
 
+/* The answers to what came leave at once, if nothing has been asked for that comes before. */
+static void on_link_received(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    if (!cl->closing && !has_waiting(cl))
+        wst__link_flush(cl->link);
+    else
+        wst__driver_ask(cl);
+}
+
 static void on_link_unsent(void *arg, void *ref, size_t n)
 {
     struct wst_client *cl = arg;
@@ -328,6 +341,7 @@ static const struct wst__link_cbs link_cbs = {
     .closed = on_link_closed,
     .drained = on_link_drained,
     .wants_flush = on_link_wants_flush,
+    .received = on_link_received,
     .unsent = on_link_unsent,
 };
 
@@ -789,6 +803,14 @@ void wst__driver_ask(struct wst_client *cl)
     cl->ports->turn_ask(cl->ports->world, &cl->turn);
 }
 
+/* What calls of the application have left to be done. */
+static void do_chores(struct wst_client *cl)
+{
+    wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
+    wst__steps_take_provided(cl);
+    wst__token_sync(&cl->token);
+}
+
 void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
@@ -797,11 +819,11 @@ void wst__driver_on_turn(void *arg)
         wst__client_release(cl);
         return;
     }
-    wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
-    wst__steps_take_provided(cl);
-    wst__token_sync(&cl->token);
+    if (cl->token_changed || cl->provided || wst__token_has_chores(&cl->token))
+        do_chores(cl);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
-        wst__driver_pump(cl);
+        if (has_waiting(cl) || cl->offline.count > 0)
+            wst__driver_pump(cl);
         if (cl->link)
             wst__link_flush(cl->link);
         if (!has_waiting(cl))

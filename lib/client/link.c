@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HELD_MAX     ((size_t)1 << 20) /* One input buffer is 64 KiB; this is never reached. */
+#define HELD_MAX     ((size_t)1 << 20) /* One input buffer is 128 KiB; this is never reached. */
 #define REQUEST_MAX  ((size_t)64 * 1024)
 #define IOV_MAX_USED 16
 /* In one flush: a callback that sends whenever the queue has drained must not hold up the loop. */
@@ -81,9 +81,18 @@ struct wst__link {
     void *gone_arg;
 };
 
-static void clock_read(const struct wst__link *link, struct wst__time *t)
+static uint64_t clock_us(const struct wst__link *link)
 {
-    link->config.ports->clock(link->config.ports->world, t);
+    struct wst__time t;
+
+    link->config.ports->clock(link->config.ports->world, &t);
+    return t.now_us;
+}
+
+/* Bytes have come: the loop has polled just now. */
+static void note_rx(struct wst__link *link)
+{
+    link->last_rx_ms = link->config.ports->polled_ms(link->config.ports->world);
 }
 
 static void set_reading(struct wst__link *link, bool on)
@@ -231,12 +240,12 @@ static bool on_pong(void *arg, const uint8_t *payload, size_t n)
 {
     struct wst__link *link = arg;
     uint64_t left_us = answered(link, payload, n);
-    struct wst__time t;
+    uint64_t now_us;
 
     if (left_us == 0)
         return true;
-    clock_read(link, &t);
-    link->cbs->pong(link->arg, t.now_us > left_us ? t.now_us - left_us : 1);
+    now_us = clock_us(link);
+    link->cbs->pong(link->arg, now_us > left_us ? now_us - left_us : 1);
     return !link->paused || link->we_close; /* What follows may be the answer to our close. */
 }
 
@@ -260,13 +269,6 @@ static bool on_closed(void *arg, int code, const char *reason, size_t n)
     return true;
 }
 
-static void on_sent(void *arg, void *ref, size_t n)
-{
-    (void)arg; /* Counted by the message layer. */
-    (void)ref;
-    (void)n;
-}
-
 static void on_drained(void *arg)
 {
     struct wst__link *link = arg;
@@ -278,7 +280,7 @@ static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
     struct wst_cause why;
 
-    if (n == 0 || link->phase == OVER || wst__buf_add(&link->held, bytes, n) == 0)
+    if (link->phase == OVER || wst__buf_add(&link->held, bytes, n) == 0)
         return;
     wst__cause(&why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory for %zu received bytes", n);
     note_broken(link, &why);
@@ -296,8 +298,17 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
         link->peer_close = false;
         begin_ending(link);
     }
-    if (link->phase != OVER && wst__ws_buffered(link->ws))
-        link->cbs->wants_flush(link->arg);
+}
+
+/* The last thing that is done with what came: answers to it need not wait for the turn. */
+static void end_receive(struct wst__link *link)
+{
+    if (link->phase == OVER || wst__ws_buffered(link->ws) == 0)
+        return;
+    if (link->held.len || !link->reading)
+        link->cbs->wants_flush(link->arg); /* That goes on in the turn, too. */
+    else
+        link->cbs->received(link->arg);
 }
 
 /*
@@ -307,22 +318,20 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
 static void keep_rest(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
     hold(link, bytes, n);
-    if (n > 0 && link->phase != OVER && wst__ws_yielded(link->ws)) {
+    if (link->phase != OVER && wst__ws_yielded(link->ws)) {
         set_reading(link, false);
         link->cbs->wants_flush(link->arg);
     }
 }
 
 /* Feeds the message layer; returns how many bytes were used. */
-static size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
+static inline size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    struct wst_cause why = {0};
+    struct wst_cause why;
     size_t used = 0;
     int rc;
 
-    if (n == 0)
-        return 0;
-    if (link->deaf || link->phase == OVER)
+    if (link->phase == OVER)
         return n;
     if (link->paused && !link->we_close)
         return 0;
@@ -342,16 +351,10 @@ static void random_bytes(void *arg, void *p, size_t n)
 
 static int begin_messages(struct wst__link *link, struct wst_cause *why)
 {
-    static const struct wst__ws_cbs whole = {.message = on_message,
-                                             .pong = on_pong,
-                                             .closed = on_closed,
-                                             .sent = on_sent,
-                                             .drained = on_drained};
-    static const struct wst__ws_cbs chunked = {.chunk = on_chunk,
-                                               .pong = on_pong,
-                                               .closed = on_closed,
-                                               .sent = on_sent,
-                                               .drained = on_drained};
+    static const struct wst__ws_cbs whole = {
+        .message = on_message, .pong = on_pong, .closed = on_closed, .drained = on_drained};
+    static const struct wst__ws_cbs chunked = {
+        .chunk = on_chunk, .pong = on_pong, .closed = on_closed, .drained = on_drained};
     struct wst__ws_config config = {
         .pool = link->config.ports->ws_pool,
         .max_message_bytes = link->config.max_message_bytes,
@@ -411,41 +414,51 @@ static void on_ready(void *arg, const struct wst__stream_timing *timing)
     link->cbs->ready(link->arg, timing);
 }
 
-static void on_data(void *arg, const uint8_t *bytes, size_t n)
+/* Before it is open only the answer to the upgrade may come; returns how many bytes are of it. */
+static size_t take_answer(struct wst__link *link, uint8_t *bytes, size_t n)
 {
-    struct wst__link *link = arg;
     struct wst_cause why;
-    struct wst__time t;
     size_t used;
 
-    clock_read(link, &t);
-    link->last_rx_ms = t.now_ms;
     if (link->phase == UPGRADING) {
         used = feed_upgrade(link, bytes, n);
+        wst__wipe(bytes, used); /* A server may repeat the ticket in its answer. */
+        return used;
+    }
+    wst__cause(&why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
+               "the server spoke before it was asked: is this a WebSocket server?");
+    finish(link, &why);
+    return n;
+}
+
+static void on_data(void *arg, uint8_t *bytes, size_t n)
+{
+    struct wst__link *link = arg;
+    size_t used;
+
+    note_rx(link);
+    if (link->phase < OPEN) {
+        used = take_answer(link, bytes, n);
         bytes += used;
         n -= used;
-    } else if (link->phase < UPGRADING) {
-        wst__cause(&why, WST_ERR_BAD_UPGRADE, WST_STEP_CONNECT,
-                   "the server spoke before it was asked: is this a WebSocket server?");
-        finish(link, &why);
-        return;
+        if (n == 0)
+            return;
     }
-    if (link->phase == OVER || n == 0)
-        return;
     if (link->held.len) { /* In order. */
         hold(link, bytes, n);
         return;
     }
     used = feed(link, bytes, n);
-    keep_rest(link, bytes + used, n - used);
+    if (used < n)
+        keep_rest(link, bytes + used, n - used);
+    end_receive(link);
 }
 
 static uint8_t *on_place(void *arg, size_t *room)
 {
     struct wst__link *link = arg;
 
-    if (!link->ws || link->deaf || link->phase == OVER || link->held.len ||
-        (link->paused && !link->we_close))
+    if (!link->ws || link->phase == OVER || link->held.len || (link->paused && !link->we_close))
         return NULL;
     return wst__ws_place(link->ws, room);
 }
@@ -453,12 +466,11 @@ static uint8_t *on_place(void *arg, size_t *room)
 static void on_placed(void *arg, size_t n)
 {
     struct wst__link *link = arg;
-    struct wst_cause why = {0};
-    struct wst__time t;
+    struct wst_cause why;
 
-    clock_read(link, &t);
-    link->last_rx_ms = t.now_ms;
+    note_rx(link);
     after_feed(link, wst__ws_placed(link->ws, n, &why), &why);
+    end_receive(link);
 }
 
 static void on_writable(void *arg)
@@ -524,13 +536,15 @@ static bool write_out(struct wst__link *link, const struct iovec *iov, size_t co
     const struct wst__ports *ports = link->config.ports;
     struct wst_cause why;
 
-    *wrote = 0;
     if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &why) != 0) {
+        *wrote = 0;
         note_broken(link, &why);
         return false;
     }
-    link->blocked = *wrote < total;
-    return !link->blocked;
+    if (*wrote == total)
+        return true;
+    link->blocked = true;
+    return false;
 }
 
 static bool flush_request(struct wst__link *link)
@@ -538,8 +552,6 @@ static bool flush_request(struct wst__link *link)
     struct iovec iov = {link->request.data, link->request.len};
     size_t wrote;
 
-    if (link->request.len == 0)
-        return true;
     if (write_out(link, &iov, 1, link->request.len, &wrote)) {
         wst__buf_fini(&link->request); /* The ticket is gone with it. */
         return true;
@@ -563,33 +575,36 @@ static void flush_messages(struct wst__link *link)
     const struct wst__ports *ports = link->config.ports;
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
-    size_t count;
-    struct wst__time t = {0};
+    uint64_t now_us = 0;
 
     if (link->ping_waits)
-        clock_read(link, &t); /* Before the write: on loopback the pong may be there after it. */
-    while (left && (count = wst__ws_output(link->ws, iov, IOV_MAX_USED)) > 0) {
+        now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
+    while (wst__ws_buffered(link->ws) > 0) {
+        size_t count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         size_t total = 0;
         size_t wrote;
-        bool all;
 
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
-        all = write_out(link, iov, count, total, &wrote);
-        wst__ws_sent_and_sealed(link->ws, wrote, ports->stream_sealed(ports->world, link->stream));
-        if (!all)
+        if (!write_out(link, iov, count, total, &wrote)) {
+            wst__ws_sent_and_sealed(link->ws, wrote,
+                                    ports->stream_sealed(ports->world, link->stream));
             break;
-        left -= wrote < left ? wrote : left;
+        }
+        wst__ws_sent(link->ws, wrote);
+        /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
+        if (wrote >= left) {
+            link->cbs->wants_flush(link->arg);
+            break;
+        }
+        left -= wrote;
     }
-    /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
-    if (left == 0 && wst__ws_buffered(link->ws))
-        link->cbs->wants_flush(link->arg);
     /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
     if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
         link->shut = true;
         ports->stream_shutdown(ports->world, link->stream);
     }
-    note_ping_left(link, t.now_us);
+    note_ping_left(link, now_us);
 }
 
 /* Hands out what was held back, once receiving goes on. */
@@ -603,7 +618,8 @@ static void flush_held(struct wst__link *link)
     if (held.len) {
         wst__buf_init(&link->held, HELD_MAX, true);
         used = feed(link, held.data, held.len);
-        keep_rest(link, held.data + used, held.len - used);
+        if (used < held.len)
+            keep_rest(link, held.data + used, held.len - used);
         wst__buf_fini(&held);
     }
     if (link->phase == OVER) /* The owner has dropped us meanwhile. */
@@ -618,9 +634,10 @@ void wst__link_flush(struct wst__link *link)
 
     if (link->phase == OVER)
         return;
-    if (!link->broken && link->ws)
+    if ((link->held.len || !link->reading) && !link->broken && link->ws)
         flush_held(link);
-    if (!link->broken && !link->blocked && flush_request(link) && link->ws)
+    if (!link->broken && !link->blocked && (link->request.len == 0 || flush_request(link)) &&
+        link->ws)
         flush_messages(link);
     if (link->broken) {
         kept_cause(link, &why);
@@ -693,14 +710,15 @@ void wst__link_close(struct wst__link *link, int code, const char *reason)
 
 void wst__link_pause(struct wst__link *link, bool paused)
 {
-    struct wst__time t;
-
     if (link->paused == paused)
         return;
     link->paused = paused;
-    if (!paused) { /* The liveness clock has stood: what came meanwhile has not been read yet. */
-        clock_read(link, &t);
-        link->last_rx_ms = t.now_ms;
+    /* The liveness clock has stood: what came meanwhile has not been read yet.  But it answers no
+     * ping that leaves from now on. */
+    if (!paused) {
+        uint64_t now_ms = clock_us(link) / 1000;
+
+        link->last_rx_ms = now_ms > 0 ? now_ms - 1 : 0;
     }
     if (paused && !link->we_close && link->ws)
         set_reading(link, false);

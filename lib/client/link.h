@@ -35,6 +35,8 @@ struct wst__link_cbs {
     void (*drained)(void *arg);
     /* Something waits for wst__link_flush() in this turn of the loop. */
     void (*wants_flush)(void *arg);
+    /* The same, and it may be flushed at once: what had come in one go was handed out. */
+    void (*received)(void *arg);
     void (*unsent)(void *arg, void *ref, size_t n);
 };
 

@@ -38,6 +38,11 @@ static void port_clock(void *world, struct wst__time *t)
     wst__clock_read(&io_of(world)->clock, t);
 }
 
+static uint64_t port_polled_ms(void *world)
+{
+    return wst__clock_polled_ms(io_of(world)->uv);
+}
+
 static int port_random(void *world, void *p, size_t n)
 {
     return wst__entropy_take(&io_of(world)->entropy, p, n);
@@ -179,6 +184,7 @@ static void port_file_cancel(void *world, struct wst__file *f)
 
 static const struct wst__ports real_ports = {
     .clock = port_clock,
+    .polled_ms = port_polled_ms,
     .random = port_random,
     .timer_new = port_timer_new,
     .timer_set = port_timer_set,

@@ -25,6 +25,8 @@ struct wst__ports {
     struct wst__configs *configs; /* Of the clients of this loop; NULL: nothing is shared. */
 
     void (*clock)(void *world, struct wst__time *t);
+    /* The monotonic clock when the loop polled last: it costs nothing. */
+    uint64_t (*polled_ms)(void *world);
     /* Unpredictable bytes: keys for masks, nonces, seeds.  ENTROPY. */
     int (*random)(void *world, void *p, size_t n);
 

@@ -248,15 +248,18 @@ static void refused(struct wst_client *cl, enum wst_step step, const struct wst_
     fail_step(cl, step, &why, retry_after_ms, spread_ms);
 }
 
+/* Fed to the core at once: the ticket's age counts from now, not from the end of this turn. */
 static void on_http_sent(void *arg)
 {
     struct wst_client *cl = arg;
     struct wst__event ev = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
 
-    if (cl->http_step == WST_STEP_TICKET) {
-        wst__driver_push(cl, &ev);
-        wst__driver_ask(cl);
-    }
+    if (cl->http_step != WST_STEP_TICKET)
+        return;
+    wst__log(&cl->log, WST_LOG_DEBUG, "#%llu the ticket's request has left",
+             (unsigned long long)cl->core.attempt);
+    wst__driver_push(cl, &ev);
+    wst__driver_pump(cl);
 }
 
 static void on_http_done(void *arg, const struct wst_cause *why, const struct wst__http_answer *a)

@@ -54,8 +54,13 @@ void wst__token_put(struct wst__token *t, struct wst__secret *value, int64_t lif
 void wst__token_forget(struct wst__token *t, uint64_t serial);
 /* Log out: forgets whatever there is, here and in the store. */
 void wst__token_forget_all(struct wst__token *t);
-/* Saves what has changed.  From the loop only. */
+/* Does what the functions above could not do: saves what has changed.  From the loop only. */
 void wst__token_sync(struct wst__token *t);
+/* Is there anything for it to do? */
+static inline bool wst__token_has_chores(const struct wst__token *t)
+{
+    return t->dirty || t->unused_because || (t->loaded && t->on_loaded);
+}
 /* Something is not saved yet: close waits for it. */
 bool wst__token_busy(const struct wst__token *t);
 

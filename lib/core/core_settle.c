@@ -8,7 +8,7 @@
 
 /* Attempts running that may end in an auth failure: the next one asks whether to give up. */
 #define AUTH_FAILURES 2
-/* Tickets running that may be refused: then the token that bought them is suspected. */
+/* Tickets running that are refused: then the token that bought them is suspected. */
 #define TICKET_REFUSALS 2
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -60,6 +60,18 @@ static enum wst_class classify(struct wst__core *c)
     return c->auth_failures >= AUTH_FAILURES ? WST_CLASS_AUTH : cls;
 }
 
+static bool has_used_up_attempts(const struct wst__core *c)
+{
+    return c->policy.max_attempts > 0 && c->tries >= c->policy.max_attempts;
+}
+
+/* How many tickets running may be refused before the token is suspected.  Without tickets it was
+ * the token itself that was shown; and after the last attempt there is no second one to tell. */
+static uint32_t refusals_allowed(const struct wst__core *c)
+{
+    return c->policy.ticket_step && !has_used_up_attempts(c) ? TICKET_REFUSALS : 1;
+}
+
 /* Is the token of this attempt to be dropped? */
 static bool distrusts_token(struct wst__core *c)
 {
@@ -67,7 +79,7 @@ static bool distrusts_token(struct wst__core *c)
     bool refused = f->cls == WST_CLASS_TICKET;
 
     c->ticket_refusals = refused ? c->ticket_refusals + 1 : 0;
-    if (c->ticket_refusals >= TICKET_REFUSALS) {
+    if (c->ticket_refusals >= refusals_allowed(c)) {
         c->ticket_refusals = 0; /* The next token has its own chance. */
         return true;
     }
@@ -94,11 +106,6 @@ static bool gives_up(const struct wst__core *c)
         break;
     }
     return !c->ever_open;
-}
-
-static bool has_used_up_attempts(const struct wst__core *c)
-{
-    return c->policy.max_attempts > 0 && c->tries >= c->policy.max_attempts;
 }
 
 /* The window over which the next attempt is spread: our own after a restart of the server, and

@@ -20,7 +20,8 @@
  *   no status, no close code, or a success that is of no use: as the public error map says.
  *
  * What only the history of a client can tell is the core's (core_settle.c): the second auth
- * failure running becomes auth, the second refused ticket running drops the token too.
+ * failure running becomes auth, the second refused ticket running drops the token too, and so does
+ * the first one when there is no ticket step, or no attempt left.
  */
 #ifndef WST_CORE_VERDICT_H
 #define WST_CORE_VERDICT_H

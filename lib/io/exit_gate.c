@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 #include <openssl/crypto.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,12 +34,18 @@ static void on_exit_of_process(void)
     (void)pthread_rwlock_timedwrlock(&gate, &until);
 }
 
+/*
+ * OpenSSL begins once in a process.  If that fails, for want of memory, it does not try again, and
+ * without its default context it would crash later, in RAND_bytes() for one.
+ */
+static bool openssl_has_begun(void)
+{
+    return OPENSSL_init_ssl(0, NULL) == 1 && OSSL_LIB_CTX_get0_global_default() != NULL;
+}
+
 int wst__exit_gate_init(void)
 {
-    /* Sets OpenSSL's handler, if nobody has used OpenSSL yet. */
-    if (OPENSSL_init_crypto(0, NULL) != 1 || atexit(on_exit_of_process) != 0)
-        return WST_ERR_NOMEM;
-    return 0;
+    return openssl_has_begun() && atexit(on_exit_of_process) == 0 ? 0 : WST_ERR_NOMEM;
 }
 
 bool wst__exit_gate_enter(void)

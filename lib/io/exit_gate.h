@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-/* Once in a process.  OpenSSL's own handler is set before ours: they run in reverse order.  NOMEM.
- */
+/* Begins OpenSSL, which sets its handler, and sets ours: they run in reverse order.  Once in a
+ * process.  NOMEM. */
 int wst__exit_gate_init(void);
 /* On a thread of the pool, around what it does with OpenSSL.  False: the process is ending. */
 bool wst__exit_gate_enter(void);

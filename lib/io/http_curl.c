@@ -278,6 +278,7 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
     struct wst__http *h = arg;
 
     (void)easy;
+    wst__transfer_shakes_hands(&h->transfer);
     return wst__trust_apply(h->net->trust, ctx, h->host) ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
@@ -519,6 +520,7 @@ static int begin(struct wst__http *h, const struct wst__http_request *rq)
     wst__proxy_name(proxy, h->proxy_name, sizeof h->proxy_name);
     h->through_http = wst__proxy_is_http(proxy);
     rc = wst__transfer_init(&h->transfer, h->net->multi);
+    h->transfer.tls = h->secure;
     if (rc == 0)
         rc = set_headers(h, rq);
     if (rc == 0)

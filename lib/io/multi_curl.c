@@ -9,6 +9,10 @@
  * uv handle stops looking at a descriptor before it is gone, and so that a dialed socket can be
  * kept when libcurl lets go of it.  A socket outlives the transfer that opened it, so its context
  * is the multi.
+ *
+ * Only a few TLS handshakes begin in one turn of the loop.  Transfers that may need one wait to be
+ * begun; and where many connections come to stand at once, libcurl hears of the others in the turns
+ * that follow: their sockets are still ready then.
  */
 #include "io/multi_curl.h"
 
@@ -31,6 +35,7 @@ enum {
     /* Polls of a socket that report an error and nothing else, before libcurl is told to give up.
      */
     ERRORS_IN_A_ROW = 16,
+    HANDSHAKES_A_TURN = 4,
     /* The driver has its own, shorter deadlines; this one is against a forgotten transfer. */
     CONNECT_MS = 60 * 1000
 };
@@ -61,9 +66,12 @@ struct wst__multi {
     uv_timer_t timer;
     struct sock **socks; /* By descriptor. */
     size_t sock_count;
-    struct sock *suspects;     /* They may have been closed silently. */
-    int keep_fd;               /* Not to be closed, but handed over; -1: none. */
-    struct wst__transfer told; /* Head of the ring of those whose request has left. */
+    struct sock *suspects;        /* They may have been closed silently. */
+    int keep_fd;                  /* Not to be closed, but handed over; -1: none. */
+    struct wst__transfer told;    /* Head of the ring of those whose request has left. */
+    struct wst__transfer waiting; /* Head of the ring of those that wait to begin. */
+    struct wst__turn turn;
+    int started, shaken; /* In this turn: transfers begun that may shake hands, handshakes begun. */
 };
 
 /* ---- Sockets ------------------------------------------------------------------------------- */
@@ -230,6 +238,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     int flags = 0;
     int running;
 
+    if (status >= 0 && m->shaken >= HANDSHAKES_A_TURN)
+        return; /* In the next turn, as it will be ready still. */
     if (status < 0) {
         /* libuv has stopped looking at it.  An answer may have come before the error: libcurl
          * reads first, and finds the error itself.  Only if it does not, it is told. */
@@ -378,12 +388,13 @@ static void settle(struct wst__multi *m)
     drop_closed(m);
     tell_sent(m);
     while ((msg = curl_multi_info_read(m->curl, &left)) != NULL) {
-        struct wst__transfer *t;
+        struct wst__transfer *t = NULL;
         CURLcode result = msg->data.result; /* |msg| is gone after the removal. */
 
-        if (msg->msg != CURLMSG_DONE)
-            continue;
-        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        if (msg->msg == CURLMSG_DONE)
+            (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+        if (!t)
+            continue; /* Then its owner's deadline ends it. */
         leave(t, result);
         t->done(t, result);
     }
@@ -426,7 +437,26 @@ int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
     return failed ? WST_ERR_NOMEM : 0;
 }
 
-int wst__transfer_start(struct wst__transfer *t)
+static void stop_waiting(struct wst__transfer *t)
+{
+    if (!t->wait_next)
+        return;
+    t->wait_prev->wait_next = t->wait_next;
+    t->wait_next->wait_prev = t->wait_prev;
+    t->wait_next = t->wait_prev = NULL;
+}
+
+static void wait_to_begin(struct wst__transfer *t)
+{
+    struct wst__transfer *head = &t->multi->waiting;
+
+    t->wait_prev = head->wait_prev;
+    t->wait_next = head;
+    head->wait_prev->wait_next = t;
+    head->wait_prev = t;
+}
+
+static int start(struct wst__transfer *t)
 {
     struct wst__multi *m = t->multi;
     CURLMcode rc = curl_multi_add_handle(m->curl, t->easy);
@@ -439,8 +469,59 @@ int wst__transfer_start(struct wst__transfer *t)
     return 0;
 }
 
+static bool any_waits(const struct wst__multi *m)
+{
+    return m->waiting.wait_next != &m->waiting;
+}
+
+/* Another turn has begun: a few more may. */
+static void on_turn(void *arg)
+{
+    struct wst__multi *m = arg;
+
+    m->started = m->shaken = 0;
+    m->settling = true;
+    while (m->started < HANDSHAKES_A_TURN && any_waits(m)) {
+        struct wst__transfer *t = m->waiting.wait_next;
+
+        m->started++;
+        stop_waiting(t);
+        if (start(t) != 0)
+            t->done(t, CURLE_OUT_OF_MEMORY);
+    }
+    m->settling = false;
+    if (m->refs == 0)
+        destroy(m);
+    else if (m->started > 0)
+        wst__turn_ask_later(&m->io->turns, &m->turn);
+}
+
+int wst__transfer_start(struct wst__transfer *t)
+{
+    struct wst__multi *m = t->multi;
+
+    if (!t->tls)
+        return start(t);
+    wst__turn_ask_later(&m->io->turns, &m->turn);
+    if (any_waits(m) || m->started >= HANDSHAKES_A_TURN) {
+        wait_to_begin(t);
+        return 0;
+    }
+    m->started++;
+    return start(t);
+}
+
+void wst__transfer_shakes_hands(struct wst__transfer *t)
+{
+    struct wst__multi *m = t->multi;
+
+    m->shaken++;
+    wst__turn_ask_later(&m->io->turns, &m->turn);
+}
+
 void wst__transfer_fini(struct wst__transfer *t)
 {
+    stop_waiting(t);
     if (t->running)
         leave(t, CURLE_ABORTED_BY_CALLBACK);
     if (t->easy)
@@ -454,14 +535,14 @@ void wst__transfer_fini(struct wst__transfer *t)
 int wst__multi_global(void)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool has_curl;
     static bool has_gate;
+    static bool has_curl;
 
     (void)pthread_mutex_lock(&lock);
-    has_curl = has_curl || curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    has_gate = has_gate || (has_curl && wst__exit_gate_init() == 0);
+    has_gate = has_gate || wst__exit_gate_init() == 0;
+    has_curl = has_curl || (has_gate && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     (void)pthread_mutex_unlock(&lock);
-    return has_gate ? 0 : WST_ERR_NOMEM;
+    return has_curl ? 0 : WST_ERR_NOMEM;
 }
 
 static bool set_up(struct wst__multi *m)
@@ -512,6 +593,7 @@ static void destroy(struct wst__multi *m)
     while (*at != m)
         at = &(*at)->next;
     *at = m->next;
+    wst__turn_drop(&m->turn);
     clean_up(m);
     wst__trust_unref(m->trust);
     uv_close((uv_handle_t *)&m->timer, timer_closed);
@@ -526,6 +608,9 @@ static struct wst__multi *new_multi(struct wst__io *io, struct wst__trust *trust
     m->io = io;
     m->keep_fd = -1;
     m->told.sent_next = m->told.sent_prev = &m->told;
+    m->waiting.wait_next = m->waiting.wait_prev = &m->waiting;
+    m->turn.cb = on_turn;
+    m->turn.arg = m;
     if (!set_up(m)) {
         clean_up(m);
         wst__free(m);

@@ -14,7 +14,8 @@ struct wst__multi;
 struct wst__transfer {
     struct wst__multi *multi;
     CURL *easy;
-    bool running;     /* In the multi. */
+    bool running; /* In the multi. */
+    bool tls;     /* libcurl may have to shake hands for it: it may have to wait for its turn. */
     bool keep_socket; /* A dial: |fd| is its socket afterwards, ours to close; else -1. */
     int fd;
     /* It has ended and left the multi; |easy| can still be asked.  May do anything. */
@@ -23,6 +24,7 @@ struct wst__transfer {
     void (*sent)(struct wst__transfer *t);
     bool sent_told;                              /* It leaves, or has left. */
     struct wst__transfer *sent_next, *sent_prev; /* Of a ring of those to be told. */
+    struct wst__transfer *wait_next, *wait_prev; /* Of a ring of those that wait to begin. */
 };
 
 /* libcurl's global part, once in a process.  NOMEM. */
@@ -42,8 +44,10 @@ CURLSH *wst__multi_share(struct wst__multi *m);
 
 /* A new easy handle with what all have in common.  NOMEM. */
 int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m);
-/* NOMEM, IO. */
+/* One that waits for its turn may still fail then: |done| tells.  NOMEM, IO. */
 int wst__transfer_start(struct wst__transfer *t);
+/* libcurl begins a TLS handshake for it. */
+void wst__transfer_shakes_hands(struct wst__transfer *t);
 /* Ends it at once, wherever it is; does not wait for a resolver.  Not from inside libcurl. */
 void wst__transfer_fini(struct wst__transfer *t);
 #endif

@@ -329,9 +329,11 @@ static uint8_t *ask_place(struct wst__stream *s, size_t *room)
 
     *room = 0;
     place = s->cbs.place ? s->cbs.place(s->arg, room) : NULL;
+    if (!place || *room == 0)
+        return NULL;
     if (*room > PLACE_MAX)
         *room = PLACE_MAX;
-    return *room > 0 ? place : NULL;
+    return place;
 }
 
 /* recv(), with its end and its errors told; false: there is nothing to go on with. */
@@ -351,7 +353,7 @@ static bool receive(struct wst__stream *s, uint8_t *to, size_t room, size_t *n)
     return false;
 }
 
-static void read_plain(struct wst__stream *s)
+static inline void read_plain(struct wst__stream *s)
 {
     size_t room;
     size_t n;
@@ -495,6 +497,16 @@ static void become_ready(struct wst__stream *s)
     s->cbs.ready(s->arg, &s->timing);
 }
 
+/* Our last flight leaves with what |ready| writes, when it writes something at once. */
+static void become_ready_tls(struct wst__stream *s)
+{
+    become_ready(s);
+    if (s->phase == READY)
+        (void)flush(s); /* If it breaks, the next write or read says so. */
+    else
+        wst__sealed_clear(&s->io->hub.out);
+}
+
 /* Goes on with |n| received bytes, which may hold the first ones of the application, too. */
 static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
 {
@@ -505,18 +517,20 @@ static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
     s->feed = bytes;
     s->feed_len = n;
     rc = SSL_do_handshake(s->ssl);
-    if (rc != 1)
-        judge(s, rc, &why);
-    if (!flush(s) && why.code == 0)
-        (void)system_cause(s, &why, s->write_errno);
-    if (rc == 1 && why.code == 0)
+    if (rc == 1)
         (void)wst__tls_check(&s->peer, s->ssl, &why);
-    if (why.code != 0)
+    else
+        judge(s, rc, &why);
+    if ((rc != 1 || why.code != 0) && !flush(s) && why.code == 0)
+        (void)system_cause(s, &why, s->write_errno);
+    if (why.code != 0) {
         end(s, &why);
-    else if (!keep_rest(s)) /* |ready| may do anything: the input is the stream's own meanwhile. */
+    } else if (!keep_rest(s)) { /* |ready| may do anything: the input is our own meanwhile. */
+        wst__sealed_clear(&s->io->hub.out);
         end_by_memory(s);
-    else if (rc == 1)
-        become_ready(s);
+    } else if (rc == 1) {
+        become_ready_tls(s);
+    }
     if (s->phase == READY && s->rest)
         wst__turn_ask(&s->io->turns, &s->turn);
 }
@@ -654,6 +668,11 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct wst__stream *s = poll->data;
 
+    if (s->phase == READY && !s->ssl && status == 0 && events == UV_READABLE) {
+        if (s->reading)
+            read_plain(s); /* As most often; it changes nothing of what we look for. */
+        return;
+    }
     if (status < 0) {
         s->broken = true;
         s->polled = 0;
@@ -795,12 +814,14 @@ static int write_plain(struct wst__stream *s, const struct iovec *iov, size_t co
         size_t some = count < IOVS_MAX ? count : IOVS_MAX;
         ssize_t n = send_pieces(s->fd, iov, some);
 
-        if (n < 0 && errno == EINTR)
+        if (n >= 0) {
+            *wrote += (size_t)n;
+        } else if (errno == EINTR) {
             continue;
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
             return system_cause(s, why, s->write_errno = errno);
-        *wrote += n > 0 ? (size_t)n : 0;
-        if (n < 0 || (size_t)n < size_of(iov, some)) {
+        }
+        if (n < 0 || (size_t)n < (some == 1 ? iov->iov_len : size_of(iov, some))) {
             s->blocked = true;
             return 0;
         }
@@ -917,7 +938,8 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
         return system_cause(s, why, s->write_errno);
     s->blocked = s->write_wants_read; /* Until something was read it would wait again. */
     rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_plain(s, iov, count, wrote, why);
-    look(s);
+    if (s->blocked || s->polled != UV_READABLE)
+        look(s);
     return rc;
 }
 

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -281,6 +282,24 @@ static bool lost_its_key(X509 *cert)
     return lost; /* Else it is an algorithm that OpenSSL does not know. */
 }
 
+/*
+ * The same with its extensions, which OpenSSL decodes once: if memory lacked then, the certificate
+ * counts as invalid for ever, and nothing that it has signed is trusted.
+ */
+static bool lost_its_extensions(X509 *cert)
+{
+    X509 *again;
+    bool lost;
+
+    if (X509_check_purpose(cert, -1, 0) == 1)
+        return false;
+    again = X509_dup(cert);
+    lost = !again || X509_check_purpose(again, -1, 0) == 1;
+    X509_free(again);
+    ERR_clear_error();
+    return lost; /* Else it is really invalid, and trusted by nobody. */
+}
+
 /* Adds every certificate of |bio|.  Returns their number; -1: one is damaged or no memory. */
 static int add_certs(X509_STORE *store, BIO *bio)
 {
@@ -290,7 +309,8 @@ static int add_certs(X509_STORE *store, BIO *bio)
 
     ERR_clear_error();
     while (!bad && (cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
-        bad = lost_its_key(cert) || X509_STORE_add_cert(store, cert) != 1;
+        bad = lost_its_key(cert) || lost_its_extensions(cert) ||
+              X509_STORE_add_cert(store, cert) != 1;
         X509_free(cert);
         count++;
     }
@@ -436,7 +456,7 @@ static int load_cert(struct loaded *l, const char *path, struct wst_cause *why)
     ERR_clear_error();
     l->cert = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
     l->chain = sk_X509_new_null();
-    if (!l->cert || lost_its_key(l->cert))
+    if (!l->cert || lost_its_key(l->cert) || lost_its_extensions(l->cert))
         rc = refuse_ssl(why, "client_cert", path, "there is no PEM certificate in it");
     else if (!l->chain)
         rc = no_memory(why);
@@ -558,6 +578,7 @@ static void on_pool(uv_work_t *work)
         (void)wst__cause(&trust->why, WST_ERR_IO, WST_STEP_NONE, "the process is ending");
         return;
     }
+    tzset(); /* OpenSSL calls it to compare dates, and the first call reads the zone's file. */
     if (load(trust, &trust->loaded, &trust->why) != 0)
         unload(&trust->loaded);
     ERR_clear_error();     /* This thread is not ours: leave no errors behind, */

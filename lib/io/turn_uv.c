@@ -1,8 +1,7 @@
 /*
- * Turns run from a prepare handle, which the loop calls before it polls.  While one is asked for,
- * an idle handle is active beside it: the loop then neither sleeps nor ends, wherever the wish
- * came from: a timer, another prepare handle behind ours, a callback of the poll phase, or
- * outside uv_run().  At other times neither handle keeps the loop alive.
+ * Turns run from an idle handle, which is active while one is asked for: the loop calls it before
+ * it polls the next time, and until then neither sleeps nor ends, wherever the wish came from.  A
+ * wish from a prepare handle, which the loop calls later, lets it poll once without waiting.
  */
 #include "io/turn_uv.h"
 
@@ -50,28 +49,23 @@ static void ring_move(struct wst__turn *to, struct wst__turn *from)
 
 static void on_idle(uv_idle_t *idle)
 {
-    (void)idle; /* It only keeps the loop from sleeping. */
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-    struct wst__turns *t = prepare->data;
-    struct wst__turn batch;
+    struct wst__turns *t = idle->data;
+    struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
 
     t->io->thread = uv_thread_self();
-    ring_init(&batch);
     ring_move(&t->now, &t->later);
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
-        ring_move(&batch, &t->now);
-        while (!ring_empty(&batch)) {
-            struct wst__turn *turn = batch.next;
+        struct wst__turn *turn;
 
+        ring_add(&t->now, &end);
+        while ((turn = t->now.next) != &end) {
             wst__turn_drop(turn);
-            turn->cb(turn->arg); /* May drop others, in |batch| too. */
+            turn->cb(turn->arg); /* May drop others. */
         }
+        ring_remove(&end);
     }
     if (ring_empty(&t->now) && ring_empty(&t->later))
-        (void)uv_idle_stop(&t->idle);
+        (void)uv_idle_stop(idle);
 }
 
 void wst__turns_init(struct wst__turns *t, struct wst__io *io)
@@ -79,27 +73,21 @@ void wst__turns_init(struct wst__turns *t, struct wst__io *io)
     t->io = io;
     ring_init(&t->now);
     ring_init(&t->later);
-    (void)uv_prepare_init(io->uv, &t->prepare);
     (void)uv_idle_init(io->uv, &t->idle);
-    t->prepare.data = t->idle.data = t;
-    (void)uv_prepare_start(&t->prepare, on_prepare);
-    uv_unref((uv_handle_t *)&t->prepare);
+    t->idle.data = t;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct wst__turns *t = handle->data;
 
-    if (--t->open == 0)
-        t->closed(t->closed_arg);
+    t->closed(t->closed_arg);
 }
 
 void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg)
 {
     t->closed = closed;
     t->closed_arg = arg;
-    t->open = 2;
-    uv_close((uv_handle_t *)&t->prepare, on_closed);
     uv_close((uv_handle_t *)&t->idle, on_closed);
 }
 

@@ -10,17 +10,15 @@ struct wst__io;
 
 struct wst__turns {
     struct wst__io *io;
-    uv_prepare_t prepare;
     uv_idle_t idle;
     struct wst__turn now;   /* Head of a ring: to be run before the loop sleeps. */
     struct wst__turn later; /* Head of a ring: not before the loop has polled once more. */
-    int open;               /* Handles that are closing. */
     void (*closed)(void *arg);
     void *closed_arg;
 };
 
 void wst__turns_init(struct wst__turns *t, struct wst__io *io);
-/* No turn runs any more; |closed| does when both handles are out of the loop. */
+/* No turn runs any more; |closed| does when the handle is out of the loop. */
 void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg);
 /* Runs |turn| before the loop sleeps; asking again before that changes nothing. */
 void wst__turn_ask(struct wst__turns *t, struct wst__turn *turn);

@@ -82,10 +82,11 @@ struct wst__stream_cbs {
     void (*ready)(void *arg, const struct wst__stream_timing *timing);
     /*
      * Bytes have arrived, in a buffer that all streams of the loop share: valid until this
-     * returns.  The callee takes all of them (it keeps what it cannot use yet).  It may close the
+     * returns.  The callee takes all of them (it keeps what it cannot use yet), and may change them
+     * (wipe).  It may close the
      * stream.
      */
-    void (*data)(void *arg, const uint8_t *bytes, size_t n);
+    void (*data)(void *arg, uint8_t *bytes, size_t n);
     /*
      * Optional: where the next bytes should be received straight to, for a large message; returns
      * NULL for the shared buffer.  |placed| follows instead of |data|.

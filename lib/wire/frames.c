@@ -153,7 +153,7 @@ void wst__frames_count(struct wst__frames *f, size_t n)
     }
 }
 
-bool wst__frames_rewind(struct wst__frames *f)
+bool wst__frames_rewind_all(struct wst__frames *f)
 {
     struct wslay_frame_iocb io;
 

@@ -64,7 +64,11 @@ void wst__frames_count(struct wst__frames *f, size_t n);
  * Forgets what was laid out and not yet asked for: what follows will be offered again.  False:
  * that cannot be, |f| must be freed.
  */
-bool wst__frames_rewind(struct wst__frames *f);
+bool wst__frames_rewind_all(struct wst__frames *f);
+static inline bool wst__frames_rewind(struct wst__frames *f)
+{
+    return f->ahead == 0 || wst__frames_rewind_all(f);
+}
 /* Is a frame under way? */
 static inline bool wst__frames_busy(const struct wst__frames *f)
 {

@@ -510,17 +510,17 @@ static int step(struct wst__ws *ws, struct wst__frames *f, const uint8_t **p, co
     if (f->got != f->length)
         return go_on_frame(ws, f, p, end, why);
     rc = wst__frames_next(f, p, end);
+    if (rc == 1) {
+        payload = *p;
+        *p += f->io.payload_length;
+        return take_ahead(ws, &f->io, payload, (size_t)f->io.payload_length, why);
+    }
     if (rc < 0)
         return fail_header(ws, why);
     if (rc == 2)
         return begin_frame(ws, f, p, end, why);
-    if (rc == 0) {
-        *p = end;
-        return GO_ON;
-    }
-    payload = *p;
-    *p += f->io.payload_length;
-    return take_ahead(ws, &f->io, payload, (size_t)f->io.payload_length, why);
+    *p = end;
+    return GO_ON;
 }
 
 /* The frames that wslay has whole: most of all frames go this way. */
@@ -550,7 +550,7 @@ static int steps_ahead(struct wst__ws *ws, struct wst__frames *f, const uint8_t 
 static void put_frames(struct wst__ws *ws, struct wst__frames *f, int rc)
 {
     ws->frames = NULL;
-    if (ws->over || rc < 0 || !wst__frames_rewind(f))
+    if (rc < 0 || !wst__frames_rewind(f))
         wst__frames_free(f);
     else if (wst__frames_busy(f))
         ws->frames = f;
@@ -564,23 +564,24 @@ int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *use
     const uint8_t *p = bytes;
     const uint8_t *end;
     struct wst__frames *f;
-    int rc = GO_ON;
+    int rc;
 
     *used = n;
-    ws->yielded = false;
-    if (ws->over || n == 0)
+    if (ws->over)
         return 0;
-    if (ws->env.deflate)
+    if (ws->env.deflate) {
+        ws->yielded = false;
         wst__inflate_turn(ws->env.deflate);
+    }
     end = bytes + n;
     f = ws->frames ? ws->frames : wst__pool_take_frames(ws->env.pool);
     if (!f)
         return fail_memory(ws, why);
-    while (rc == GO_ON && p < end) {
+    do {
         rc = step(ws, f, &p, end, why);
         if (rc == GO_ON && f->ahead)
             rc = steps_ahead(ws, f, &p, why);
-    }
+    } while (rc == GO_ON && p < end);
     put_frames(ws, f, rc);
     if (!ws->close_received)
         *used = (size_t)(p - bytes);
@@ -748,7 +749,8 @@ static void count_sent(void *arg, void *ref, size_t n)
 
     ws->sent++;
     ws->bytes_sent += n;
-    ws->cbs->sent(ws->arg, ref, n);
+    if (ws->cbs->sent)
+        ws->cbs->sent(ws->arg, ref, n);
 }
 
 void wst__ws_sent(struct wst__ws *ws, size_t n)

@@ -52,7 +52,7 @@ struct wst__ws_cbs {
     /* The peer's close frame; our answer has been queued. |code| 1005 without one. |reason|
      * is valid UTF-8, terminated. */
     bool (*closed)(void *arg, int code, const char *reason, size_t n);
-    /* A message of wst__ws_send() was wholly taken by wst__ws_sent(). */
+    /* Optional: a message of wst__ws_send() was wholly taken by wst__ws_sent(). */
     void (*sent)(void *arg, void *ref, size_t n);
     /* The queue fell to the low-water mark after it had been above. */
     void (*drained)(void *arg);

@@ -374,16 +374,23 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
 
     if (o->fixed) {
         show_fixed(o, &ps);
-    } else if (o->control) {
-        o->shown_control = 0;
-        show_all(o, &ps);
-    } else {
-        o->shown_control = 0;
-        o->shown_first = 0;
-        (void)add_data(&ps, o, 0, o->tail - o->head);
+        o->shown = ps.bytes;
+        return ps.count;
     }
-    o->shown = ps.bytes;
-    return ps.count;
+    o->shown_control = 0;
+    if (o->control) {
+        show_all(o, &ps);
+        o->shown = ps.bytes;
+        return ps.count;
+    }
+    /* Data alone, as most often. */
+    o->shown_first = 0;
+    o->shown = o->tail - o->head;
+    if (o->shown == 0)
+        return 0; /* There may be no block. */
+    iov->iov_base = o->block.data + o->head;
+    iov->iov_len = o->shown;
+    return 1;
 }
 
 static void take_control(struct wst__outbox *o, size_t n)

@@ -1,7 +1,8 @@
 /*
  * The answer to the upgrade, read byte by byte, so that it cannot matter how the bytes arrive: the
- * status line, header lines up to an empty one, and for a refusal its body.  The happy path is a
- * 101 whose head passes wst__upgrade_check(); interim answers (1xx) before it are passed over.
+ * status line, header lines up to an empty one, and for a refusal its body.  (Bytes inside of a
+ * line go together: nothing hangs on them.)  The happy path is a 101 whose head passes
+ * wst__upgrade_check(); interim answers (1xx) before it are passed over.
  *
  * What ends it early: something that is not HTTP, a bare CR or LF, a NUL, a line that is no header,
  * more than the ceiling of bytes, 100 lines, 8 interim answers.
@@ -139,12 +140,14 @@ static void end_line(struct wst__upgrade *u)
     }
 }
 
+static const char http[] = "HTTP/";
+#define HTTP_LEN (sizeof http - 1)
+
 static bool begins_as_http(const struct wst__upgrade *u)
 {
-    static const char begin[] = "HTTP/";
-    size_t n = u->head.len < sizeof begin - 1 ? u->head.len : sizeof begin - 1;
+    size_t n = u->head.len < HTTP_LEN ? u->head.len : HTTP_LEN;
 
-    return memcmp(u->head.data, begin, n) == 0;
+    return memcmp(u->head.data, http, n) == 0;
 }
 
 static void take_head(struct wst__upgrade *u, uint8_t byte)
@@ -164,6 +167,24 @@ static void take_head(struct wst__upgrade *u, uint8_t byte)
         finish_bad(u, "has a line in its head that does not end in CR LF");
     else if (byte == '\n')
         end_line(u);
+}
+
+/*
+ * Bytes inside of a line, which mean nothing by themselves: they are taken together.  Returns how
+ * many; what is left is looked at byte by byte.
+ */
+static size_t take_run(struct wst__upgrade *u, const uint8_t *bytes, size_t n)
+{
+    size_t room = u->head.max - u->head.len;
+    size_t run = 0;
+
+    if (u->phase != HEAD || u->head.len < HTTP_LEN || u->head.data[u->head.len - 1] == '\r')
+        return 0;
+    while (run < n && run < room && bytes[run] > '\r')
+        run++;
+    if (wst__buf_add(&u->head, bytes, run) != 0)
+        finish_no_memory(u);
+    return run;
 }
 
 /* A byte of content; at the ceiling the refusal is complete as it is. */
@@ -223,10 +244,15 @@ static int report(const struct wst__upgrade *u, struct wst_cause *why)
 int wst__upgrade_feed(struct wst__upgrade *u, const uint8_t *bytes, size_t n, size_t *used,
                       struct wst_cause *why)
 {
-    size_t i;
+    size_t i = 0;
 
-    for (i = 0; i < n && u->phase != OVER; i++)
-        take(u, bytes[i]);
+    while (i < n && u->phase != OVER) {
+        size_t run = take_run(u, bytes + i, n - i);
+
+        i += run;
+        if (run == 0)
+            take(u, bytes[i++]);
+    }
     *used = i;
     return report(u, why);
 }

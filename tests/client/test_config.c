@@ -240,6 +240,10 @@ static void wrong_together(void **state)
     c.ticket_pointer = "/ticket";
     check_rejected(c, "url_pointer");
     c = base_config();
+    c.url_pointer = "/url";
+    c.upgrade_bearer = 1;
+    check_rejected(c, "upgrade_bearer");
+    c = base_config();
     c.url = NULL;
     check_rejected(c, "token_url");
     c = base_config();

@@ -73,6 +73,11 @@ const char *tale_state_name(enum wst_state s)
     return state_names[s];
 }
 
+const char *tale_event_name(enum wst__ev e)
+{
+    return event_names[e];
+}
+
 static void say(struct tale *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct tale *t, const char *fmt, ...)

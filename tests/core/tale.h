@@ -41,5 +41,6 @@ struct wst__failure http(int status);
 struct wst__failure error(int code);
 struct wst__failure closed(int code);
 const char *tale_state_name(enum wst_state s);
+const char *tale_event_name(enum wst__ev e);
 
 #endif

@@ -336,6 +336,38 @@ static void two_refused_tickets_running_drop_the_token(void **arg)
                     "[  3754] timeout: backoff -> token, #5 begins, ensure token, dial\n");
 }
 
+/* The first one, when no second one can tell. */
+static void one_refused_ticket_may_drop_the_token(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    p.max_attempts = 1;
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_skip(&t);
+    fail_upgrade(&t, 1, http(401));
+    tale_expect(&t, "[     1] token ok: token -> ticket, get ticket\n"
+                    "[     1] ticket sent\n"
+                    "[     1] ticket ok: ticket -> connecting\n"
+                    "[     1] dial ok: upgrade\n"
+                    "[     1] link failed: drop token, connecting -> failed,\n"
+                    "         #1 failed (connect 401: ticket), ended failed (attempts used up)\n");
+    p.max_attempts = 0;
+    p.ticket_step = false;
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 1, WST__EV_TOKEN_OK);
+    tale_event(&t, 2, WST__EV_DIAL_OK);
+    tale_skip(&t);
+    t.ev.failure = http(401);
+    tale_event(&t, 3, WST__EV_LINK_FAILED);
+    tale_expect(&t, "[     3] link failed: drop token, connecting -> backoff,\n"
+                    "         #1 failed (connect 401: ticket; 250 ms)\n");
+}
+
 static void refused_by_close_or_by_upgrade_count_together(void **arg)
 {
     struct wst__policy p;
@@ -1032,6 +1064,7 @@ int main(void)
         cmocka_unit_test(the_ticket_reply_may_spread_the_next_reconnect),
         cmocka_unit_test(the_ticket_reply_may_ask_for_patience),
         cmocka_unit_test(two_refused_tickets_running_drop_the_token),
+        cmocka_unit_test(one_refused_ticket_may_drop_the_token),
         cmocka_unit_test(refused_by_close_or_by_upgrade_count_together),
         cmocka_unit_test(refused_tickets_count_only_when_they_are_running),
         cmocka_unit_test(not_authorized_after_a_stable_link_drops_the_token),

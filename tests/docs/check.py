@@ -61,6 +61,53 @@ def readme_links():
     assert not broken, "\n".join(broken)
 
 
+def exists(path, name):
+    """Is there a test of that name?  One in C has to be called or registered, too."""
+    if not os.path.exists(os.path.join(TOP, "tests", path)):
+        return False
+    source = read("tests/" + path)
+    if path.endswith(".py"):
+        return re.search(rf"^def {name}\(", source, re.MULTILINE) is not None
+    if name == "LLVMFuzzerTestOneInput":
+        return name in source
+    defined = re.search(rf"^static void {name}\(void \*\*state\)", source, re.MULTILINE)
+    return defined is not None and len(re.findall(rf"\b{name}\b", source)) > 1
+
+
+def security_rows():
+    """every attack in docs/security.md names the tests that show what stops it, and they exist"""
+    rows, wrong = 0, []
+    for title, section in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", read("docs/security.md"),
+                                     re.DOTALL | re.MULTILINE):
+        if "| test |" not in section:
+            continue
+        for row in re.findall(r"^\| (?!---|could )(.*) \|$", section, re.MULTILINE):
+            rows += 1
+            tests = re.findall(r"`([\w/]+\.(?:c|py)):(\w+)`", row.rsplit(" | ", 1)[1])
+            wrong += [f"{title}: {row}"] * (not tests)
+            wrong += [f"{title}: {path}:{name}" for path, name in tests if not exists(path, name)]
+    assert rows > 30 and not wrong, "\n".join(wrong)
+
+
+def promises_named():
+    """the tests that docs/promises.md names exist"""
+    rows = re.findall(r"^\| \d+ .*? \| (.*) \|$", read("docs/promises.md"), re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`([\w/.]+)`", row)}
+    sources = {}
+    for directory, _, files in os.walk(os.path.join(TOP, "tests")):
+        for name in files:
+            if name.endswith((".c", ".py", ".h")):
+                path = os.path.join(directory, name)
+                with open(path, encoding="utf-8") as text:
+                    sources[path] = text.read()
+    files = {os.path.basename(path) for path in sources}
+    wrong = [name for name in names if os.path.basename(name) not in files
+             and not os.path.exists(os.path.join(TOP, name)) and not any(
+                 re.search(rf"^(def |static void |void ){name}\(", text, re.MULTILINE)
+                 for text in sources.values())]
+    assert len(rows) == 14 and not wrong, wrong
+
+
 def change_log():
     """CHANGELOG.md has an entry for what is built"""
     version = re.search(r"version: '([\d.]+)'", read("meson.build")).group(1)
@@ -68,4 +115,5 @@ def change_log():
     assert re.search(entry, read("CHANGELOG.md"), re.MULTILINE), version
 
 
-run([reference, every_function, readme_code, readme_links, change_log])
+run([reference, every_function, readme_code, readme_links, security_rows, promises_named,
+     change_log])

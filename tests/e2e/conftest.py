@@ -15,10 +15,13 @@ from wstserver import Server  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what is marked so under valgrind, where a second is a minute."""
-    if not WRAP:
-        return
-    left_out = [item for item in items if item.get_closest_marker("unwrapped")]
+    """
+    Leaves out what is marked so under valgrind, where a second is a minute, and what looks at the
+    program from outside, where something else is in the program.
+    """
+    left_out = [item for item in items
+                if WRAP and item.get_closest_marker("unwrapped")
+                or (WRAP or "ASAN_OPTIONS" in os.environ) and item.get_closest_marker("bare")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 

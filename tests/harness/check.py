@@ -65,6 +65,16 @@ def meson_counts():
     assert cases[3].reason == "needs a kernel module"
 
 
+def meson_notes():
+    """lines that begin with "# note: " are seen, whatever else a program says"""
+    tests = [{"name": "a", "result": "OK", "stdout": "1..1\n# note: 5 seeds\nok 1 - x\n"},
+             {"name": "b", "result": "FAIL", "stderr": "# note: no\n"}]
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as log:
+        log.write("".join(json.dumps(test) + "\n" for test in tests))
+        log.flush()
+        assert report.notes_from_meson(log.name) == ["5 seeds"]
+
+
 def junit_counts():
     """pytest's report: passed, failed, broken in its fixture, skipped"""
     xml = ("<testsuites><testsuite><testcase classname='t.a' name='1'/>"
@@ -131,5 +141,5 @@ def coverage_counts():
 
 
 proc.adopt_orphans()
-run([tap_counts, crash_counts, meson_counts, junit_counts, coverage_counts, status, deadline,
-     left_behind])
+run([tap_counts, crash_counts, meson_counts, meson_notes, junit_counts, coverage_counts, status,
+     deadline, left_behind])

@@ -69,6 +69,9 @@ def run_suite(name, place):
     if not cases:
         cases = [report.Case(name, report.FAILED, "nothing was run")]
     print(f"{report.line(cases)}  ({time.monotonic() - began:.1f} s)", flush=True)
+    for note in place.notes:
+        print(f"  {note}", flush=True)
+    place.notes = []
     show(cases)
     if report.count(cases, report.FAILED):
         print(f"  the whole output: {os.path.relpath(log)}", flush=True)
@@ -90,6 +93,9 @@ def main():
     cases = []
     for name in chosen(args):
         cases += run_suite(name, place)
+    found = suites.searched(place)
+    show(found)
+    cases += found
     print(f"seconds: {time.monotonic() - began:.1f}")
     print(report.line(cases))
     return 1 if report.count(cases, report.FAILED) else 0

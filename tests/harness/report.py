@@ -81,6 +81,17 @@ def from_meson(path):
     return cases
 
 
+def notes_from_meson(path):
+    """What the test programs want to be seen in every run: their lines "# note: ..."."""
+    notes = []
+    with open(path, encoding="utf-8") as log:
+        for line in log:
+            said = json.loads(line).get("stdout") or ""
+            notes += [text[len("# note: "):] for text in said.splitlines()
+                      if text.startswith("# note: ")]
+    return notes
+
+
 def from_junit(path):
     """The cases of pytest's --junitxml."""
     cases = []

@@ -13,11 +13,13 @@ Tests that start programs of ours are told by variables:
 
 import glob
 import os
+import re
 import shutil
 
 import proc
 from coverage import judge_report as judge_coverage
-from report import FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program
+from report import (FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program,
+                    notes_from_meson)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SANITIZERS = {
@@ -25,6 +27,8 @@ SANITIZERS = {
                     "exitcode=97",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=97",
 }
+# Of the sweeps, in a whole run; in their long form (suite unit) they know by themselves.
+SEEDS = {"WST_SIM_SEEDS": "100000", "WST_CORE_SEEDS": "100000"}
 PYTEST_DIRS = ["tests/server", "tests/e2e"]
 
 
@@ -33,11 +37,12 @@ class Place:
 
     def __init__(self, quick=False, long=False, fuzz_seconds=None):
         self.top = os.path.join(TOP, "build-run")
-        self.quick = quick
+        self.quick, self.long = quick, long
         self.env = {"WST_LONG": "1"} if long else {}
         if fuzz_seconds is None:
             fuzz_seconds = 3600 if long else 10
         self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
+        self.notes = []
         self.built = {}
         os.makedirs(os.path.join(self.top, "logs"), exist_ok=True)
 
@@ -88,7 +93,9 @@ def need(name, *commands):
 
 
 def meson_test(place, where, log, options=(), timeout=1500, env=None):
-    """`meson test` in |where|; cmocka tells its cases as TAP."""
+    """`meson test` in |where|; cmocka tells its cases as TAP.  In its long form without deadlines."""
+    if place.long:
+        options, timeout = [*options, "-t", "0"], None
     found = os.path.join(where, "meson-logs", "testlog.json")
     if os.path.exists(found):
         os.remove(found)
@@ -98,6 +105,7 @@ def meson_test(place, where, log, options=(), timeout=1500, env=None):
     if not os.path.exists(found):
         return [Case("meson test", FAILED, f"{problem}\n{tail(log)}")]
     cases = from_meson(found)
+    place.notes += notes_from_meson(found)
     if problem and not any(case.outcome == FAILED for case in cases):
         cases.append(Case("meson test", FAILED, problem))
     return cases
@@ -154,11 +162,11 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers take their time.
-    # The simulated worlds: 2,000 by default, which will do for every commit.
-    seeds = {} if place.quick or "WST_LONG" in place.env else {"WST_SIM_SEEDS": "100000"}
-    return cases + meson_test(place, where, log, ["--no-suite", "lint"] if place.quick else [],
-                              env=seeds)
+    # The analyzers and the torture take their time, and so do many simulated worlds: the 2,000 of
+    # the default will do for every commit.
+    seeds = {} if place.quick or place.long else SEEDS
+    options = ["--no-suite", "lint", "--no-suite", "torture"] if place.quick else []
+    return cases + meson_test(place, where, log, options, env=seeds)
 
 
 def clang(place, log):
@@ -168,7 +176,9 @@ def clang(place, log):
     if not place.built["clang"]:
         return cases
     # The instruction counts are asserted for gcc.
-    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf"])
+    return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
+                                                  "--no-suite", "torture"],
+                              env=SEEDS if place.long else {})
 
 
 def build_asan(place, log):
@@ -183,7 +193,7 @@ def asan(place, log):
     return cases + meson_test(place, where, log,
                               ["--no-suite", "style", "--no-suite", "abi", "--no-suite", "perf",
                                "-t", "3"],
-                              env=SANITIZERS)
+                              env={**SANITIZERS, **(SEEDS if place.long else {})})
 
 
 def e2e(place, log):
@@ -296,9 +306,36 @@ def coverage(place, log):
     return cases
 
 
+def chaos(place, log):
+    """One process with many clients, real parts, and faults; the seed is in the log."""
+    if lacking := need("chaos", "haproxy", "nginx", "redis-server", "openssl", "ip"):
+        return lacking
+    where, cases = place.build("gcc", log, env={"CC": "gcc"})
+    if not place.built["gcc"]:
+        return cases
+    size = ["--clients", "1000", "--faults", "60"] if "WST_LONG" in place.env else []
+    return cases + script("tests/chaos/chaos.py", log, [where, place.empty_dir("chaos"), *size],
+                          "chaos", timeout=1800 if size else 400)
+
+
+# What tests plant as secrets, and how a JWT begins.
+SECRETS = re.compile(rb"c4n4ry|l3ft0v3r|eyJhbGciOi[\w-]+\.[\w-]+")
+
+
+def searched(place):
+    """Nothing that any suite has written holds a secret."""
+    paths = glob.glob(place.top + "/logs/*") + glob.glob(place.top + "/*/meson-logs/testlog*.txt")
+    guilty = []
+    for path in paths:
+        with open(path, "rb") as content:
+            if SECRETS.search(content.read()):
+                guilty.append(os.path.relpath(path, place.top))
+    return [Case("no secret in any log", FAILED if guilty else PASSED, ", ".join(guilty))]
+
+
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "fuzz": fuzz, "asan": asan, "asan-e2e": asan_e2e,
+    "interop": interop, "chaos": chaos, "fuzz": fuzz, "asan": asan, "asan-e2e": asan_e2e,
     "valgrind-core": valgrind_core, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]

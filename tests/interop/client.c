@@ -2,7 +2,9 @@
  * Walks through one part of the interoperability matrix on one connection: sends a message of each
  * size and type to a server that echoes, and compares what comes back, byte by byte.
  *
- *   interop_client URL [ca=FILE] [compress] [largest=BYTES]
+ *   interop_client URL [ca=FILE] [compress] [chunks] [largest=BYTES]
+ *
+ * With "chunks" each message leaves in four fragments, one of them empty.
  *
  * Prints a line for each cell, "TYPE SIZE ok" or "TYPE SIZE: " and what was wrong, which ends it;
  * and at the end "closed CODE", with "clean" when both close frames were exchanged.
@@ -24,6 +26,7 @@ enum { SIZES = sizeof sizes / sizeof sizes[0], CELLS = 2 * SIZES };
 struct walk {
     struct wst_client *client;
     size_t largest;
+    bool chunks;
     size_t cell;
     uint8_t *data; /* What was sent last. */
     bool failed;
@@ -79,6 +82,25 @@ static void fail(struct walk *w, const char *what, unsigned long long where)
     wst_client_stop(w->client);
 }
 
+/* Cut anywhere, inside of characters too. */
+static int send_in_chunks(struct walk *w)
+{
+    size_t n = size_of(w);
+    size_t ends[] = {n / 3, n / 3, n - n / 4, n};
+    size_t from = 0;
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        unsigned flags = (i == 0 ? WST_CHUNK_FIRST : 0u) | (i == 3 ? WST_CHUNK_LAST : 0u);
+        int rc = wst_client_send_chunk(w->client, type_of(w), w->data + from, ends[i] - from, flags,
+                                       NULL);
+
+        if (rc != 0)
+            return rc;
+        from = ends[i];
+    }
+    return 0;
+}
+
 static void next(struct walk *w)
 {
     int rc;
@@ -91,7 +113,8 @@ static void next(struct walk *w)
         fill_text(w->data, size_of(w), w->cell + 1);
     else
         fill_binary(w->data, size_of(w), w->cell + 1);
-    rc = wst_client_send(w->client, type_of(w), w->data, size_of(w), NULL);
+    rc = w->chunks ? send_in_chunks(w)
+                   : wst_client_send(w->client, type_of(w), w->data, size_of(w), NULL);
     if (rc != 0)
         fail(w, wst_strerror(rc), 0);
 }
@@ -160,6 +183,8 @@ static void read_arguments(struct walk *w, struct wst_config *config, char **arg
             config->ca_file = *argv + 3;
         } else if (strncmp(*argv, "largest=", 8) == 0) {
             w->largest = strtoull(*argv + 8, NULL, 10);
+        } else if (strcmp(*argv, "chunks") == 0) {
+            w->chunks = true;
         } else if (strcmp(*argv, "compress") == 0) {
             config->compress = 1;
             config->compress_min_bytes = 1;
@@ -177,7 +202,7 @@ int main(int argc, char **argv)
     struct wst_cause why;
 
     if (argc < 2) {
-        fputs("usage: interop_client URL [ca=FILE] [compress] [largest=BYTES]\n", stderr);
+        fputs("usage: interop_client URL [ca=FILE] [compress] [chunks] [largest=BYTES]\n", stderr);
         return 2;
     }
     wst_config_init(&config);

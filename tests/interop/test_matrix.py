@@ -3,8 +3,8 @@ The interoperability matrix: our client against servers that share nothing with 
 case of its own; those of one connection are walked through by one run of interop_client, which
 compares every echo byte by byte.
 
-Sizes x text and binary x whole, sent in fragments by the server x compressed or not x plain and
-TLS; and the same to a server behind nginx and behind HAProxy, which end TLS.
+Sizes x text and binary x whole, in fragments both ways x compressed or not x plain and TLS; and the
+same to a server behind nginx and behind HAProxy, which end TLS.
 """
 
 import base64
@@ -29,7 +29,7 @@ CORE = [("websockets", "tls", "deflate", "fragments"), ("libwebsockets", "plain"
 
 
 def connections():
-    """Every (peer, plain or tls, compression, how the server sends)."""
+    """Every (peer, plain or tls, compression, how both sides send)."""
     return [(peer, wire, extension, frames)
             for peer in [*COMMANDS, *PROXIES]
             for wire in ("plain", "tls")
@@ -65,10 +65,11 @@ def leaf_of(ca):
     return ca.issue()
 
 
-def walk(url, ca_file, compress, size):
+def walk(url, ca_file, compress, chunks, size):
     command = [*WRAP, CLIENT, url, f"largest={size}"]
     command += [f"ca={ca_file}"] if ca_file else []
     command += ["compress"] if compress else []
+    command += ["chunks"] if chunks else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE,
                           env=environment(), check=False)
     return done.stdout.splitlines(), done.stderr
@@ -82,6 +83,7 @@ class Walk:
         leaf = leaf_of(ca) if wire == "tls" else None
         size = largest(connection)
         compress = extension == "deflate"
+        how = compress, frames == "fragments", size
         behind = peer in PROXIES
         with EchoServer("libwebsockets" if behind else peer, None if behind else leaf,
                         compress, frames == "fragments") as server:
@@ -90,10 +92,10 @@ class Walk:
             if behind:
                 with PROXIES[peer](server.port, leaf) as proxy:
                     self.lines, self.err = walk(f"{scheme}://localhost:{proxy.port}/", ca_file,
-                                                compress, size)
+                                                *how)
             else:
                 self.lines, self.err = walk(f"{scheme}://localhost:{server.port}/", ca_file,
-                                            compress, size)
+                                            *how)
         self.extensions = server.extensions
 
 

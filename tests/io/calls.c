@@ -94,7 +94,7 @@ static void count(struct pipe *p, size_t n)
         p->on_data(p);
 }
 
-static void on_data(void *arg, const uint8_t *bytes, size_t n)
+static void on_data(void *arg, uint8_t *bytes, size_t n)
 {
     struct pipe *p = arg;
 

@@ -229,6 +229,36 @@ static void test_turn_before_sleep(void **state)
     run_dry(w);
 }
 
+static void on_prepare_once(uv_prepare_t *prepare)
+{
+    if (shared->runs == 0)
+        ask_shared();
+    (void)prepare;
+}
+
+/* From a prepare handle, right before the loop polls: the wish must not sleep through that. */
+static void test_turn_from_prepare(void **state)
+{
+    struct world *w = *state;
+    uv_prepare_t prepare;
+    uv_timer_t far;
+    struct asker a = asker_of(w);
+
+    a.turn.arg = &a;
+    shared = &a;
+    (void)uv_prepare_init(&w->uv, &prepare);
+    (void)uv_prepare_start(&prepare, on_prepare_once);
+    (void)uv_timer_init(&w->uv, &far);
+    (void)uv_timer_start(&far, on_far_timer, 5000, 0);
+    (void)uv_run(&w->uv, UV_RUN_ONCE);
+    assert_int_equal(a.runs, 0);
+    (void)uv_run(&w->uv, UV_RUN_NOWAIT);
+    assert_int_equal(a.runs, 1);
+    uv_close((uv_handle_t *)&prepare, NULL);
+    uv_close((uv_handle_t *)&far, NULL);
+    run_dry(w);
+}
+
 /* ---- Timers -------------------------------------------------------------------------------- */
 
 struct alarm {
@@ -472,6 +502,7 @@ int main(void)
         IN_WORLD(test_turn_later),
         IN_WORLD(test_turn_from_every_phase),
         IN_WORLD(test_turn_before_sleep),
+        IN_WORLD(test_turn_from_prepare),
         IN_WORLD(test_timer),
         IN_WORLD(test_timers_after_a_suspend),
         IN_WORLD(test_watch),

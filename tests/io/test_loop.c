@@ -108,7 +108,7 @@ static void on_ready(void *arg, const struct wst__stream_timing *timing)
     (*(int *)arg)++;
 }
 
-static void on_data(void *arg, const uint8_t *bytes, size_t n)
+static void on_data(void *arg, uint8_t *bytes, size_t n)
 {
     (void)arg;
     (void)bytes;

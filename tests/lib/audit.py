@@ -60,6 +60,7 @@ def check(server, monitor, generated=None, redeemed=None, good=True):
     """
     stats = server.stats()
     made, taken = monitor.tickets("SET"), monitor.tickets("GETDEL")
+    wait_until(lambda: server.log_count("Ticket generated") >= len(made), "the server's log")
     logged = [HASH.search(line).group(1) for line in list(server.log) if "Ticket generated" in line]
     assert len(set(made)) == len(made), "a ticket was made twice"
     assert max(collections.Counter(taken).values(), default=0) <= 1, "a ticket was used twice"

@@ -22,6 +22,10 @@ PATIENCE = 60 if WRAP else 20
 SLOW = 5 if WRAP else 1
 
 
+JWT = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+TICKET = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+
+
 def soon(ms):
     """A deadline for the command line, longer where everything takes longer."""
     return f"{ms * SLOW}ms"
@@ -35,10 +39,18 @@ def environment(**more):
     return {key: value for key, value in env.items() if value is not None}
 
 
+def holds_secret(output):
+    """What no test may see in what the program writes: a JWT, or the 32 digits of a ticket."""
+    return [what for what, pattern in (("a token", JWT), ("a ticket", TICKET))
+            if pattern.search(output)]
+
+
 def run(*args, stdin="", timeout=PATIENCE, **env):
     """Runs to the end; stdin is text.  Returns the finished process with decoded output."""
-    return subprocess.run([*WRAP, WSTICKET, *args], input=stdin, capture_output=True, text=True,
+    done = subprocess.run([*WRAP, WSTICKET, *args], input=stdin, capture_output=True, text=True,
                           timeout=timeout, env=environment(**env))
+    assert not holds_secret((done.stdout + done.stderr).encode())
+    return done
 
 
 class Cli:
@@ -64,7 +76,7 @@ class Cli:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -76,6 +88,7 @@ class Cli:
                     stream.close()
                 except BrokenPipeError:
                     pass
+        assert kind or not holds_secret(self.raw["out"] + b"\n" + self.raw["err"])
 
     def _read(self, name, stream):
         while data := stream.read1(65536):

@@ -1,5 +1,6 @@
 """
-A TCP relay that the test owns: it counts, records what clients send, delays, goes silent, cuts.
+A TCP relay that the test owns: it counts, records what clients send, delays, drips, goes silent,
+cuts.
 
     with Relay(server.port) as relay:
         run_a_client(relay.port)
@@ -17,13 +18,18 @@ import time
 class Link:
     """One connection through a relay; |sent| holds (time, bytes) of what the client wrote."""
 
-    def __init__(self):
+    def __init__(self, budget=None):
         self.sent = []
         self.writers = []
+        self.budget = budget  # Bytes that may still pass, in both directions; None: all.
 
     @property
     def bytes(self):
         return b"".join(data for _, data in list(self.sent))
+
+    @property
+    def over(self):
+        return self.budget == 0
 
 
 def reset(writer):
@@ -35,11 +41,21 @@ def reset(writer):
 
 
 class Relay:
-    """|delay| is the way from one side to the other, in seconds; it may change while it runs."""
+    """
+    These may change while it runs.  |delay|: the way from one side to the other, in seconds.
+    |drip|: a function that says how large the next piece is, and |pace| the seconds between two.
+    |budget|: a function that says after how many bytes, in both directions, a new connection is
+    reset; |spent| counts those.
+    """
 
-    def __init__(self, port, host="127.0.0.1", delay=0.0):
+    def __init__(self, port, host="127.0.0.1", delay=0.0, listen="127.0.0.1"):
         self.target = (host, port)
+        self.listen = listen
         self.delay = delay
+        self.drip = None
+        self.pace = 0.01
+        self.budget = None
+        self.spent = 0
         self.links = []
         self._is_cut = False
         self._ready = threading.Event()
@@ -74,6 +90,10 @@ class Relay:
         self._is_cut = True
         self._call(self._reset_all)
 
+    def reset_all(self):
+        """Resets every connection there is; new ones are welcome."""
+        self._call(self._reset_all)
+
     def hold(self):
         """Connections stay, and new ones are made, but no byte passes until restore()."""
         self._call(self._open.clear)
@@ -98,7 +118,7 @@ class Relay:
         self._done = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, self.listen, 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._done.wait()
@@ -108,7 +128,7 @@ class Relay:
             task.cancel()
 
     async def _accept(self, reader, writer):
-        link = Link()
+        link = Link(self.budget() if self.budget else None)
         self.links.append(link)
         link.writers.append(writer)
         try:
@@ -118,17 +138,17 @@ class Relay:
             await self._open.wait()
             far_reader, far_writer = await asyncio.open_connection(*self.target)
             link.writers.append(far_writer)
-            await asyncio.gather(self._carry(reader, far_writer, link.sent),
-                                 self._carry(far_reader, writer, None))
+            await asyncio.gather(self._carry(link, reader, far_writer, link.sent),
+                                 self._carry(link, far_reader, writer, None))
         except (OSError, asyncio.CancelledError):
             pass
         for end in link.writers:
             reset(end)
 
-    async def _carry(self, reader, writer, record):
+    async def _carry(self, link, reader, writer, record):
         """Reading goes on while earlier bytes are still on their way."""
         pipe = asyncio.Queue()
-        carrier = asyncio.create_task(self._deliver(pipe, writer))
+        carrier = asyncio.create_task(self._deliver(link, pipe, writer))
         try:
             while data := await reader.read(65536):
                 if record is not None:
@@ -139,7 +159,7 @@ class Relay:
         finally:
             carrier.cancel()
 
-    async def _deliver(self, pipe, writer):
+    async def _deliver(self, link, pipe, writer):
         while True:
             due, data = await pipe.get()
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -148,5 +168,20 @@ class Relay:
                 if writer.can_write_eof():
                     writer.write_eof()
                 return
-            writer.write(data)
-            await writer.drain()
+            while data and not link.over:
+                piece = data[:self.drip()] if self.drip else data
+                data = data[len(piece):]
+                await self._pass(link, writer, piece)
+                if data:
+                    await asyncio.sleep(self.pace)
+
+    async def _pass(self, link, writer, piece):
+        if link.budget is not None:
+            piece = piece[:link.budget]
+            link.budget -= len(piece)
+        writer.write(piece)
+        await writer.drain()
+        if link.over:
+            self.spent += 1
+            for end in link.writers:
+                reset(end)

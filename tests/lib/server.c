@@ -28,7 +28,7 @@ struct server {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_t threads[CONNS_MAX];
-    int fds[CONNS_MAX]; /* -1 when closed. */
+    int fds[CONNS_MAX]; /* -1 when closed: its place can be taken. */
     int count;
     bool stopping;
     atomic_int accepted, handshakes, resumed;
@@ -152,11 +152,27 @@ static void *serve(void *arg)
         linger(c);
     SSL_free(c->ssl);
     (void)pthread_mutex_lock(&s->lock);
-    s->fds[c->number - 1] = -1;
+    s->fds[c->place] = -1;
     (void)close(c->fd);
     (void)pthread_mutex_unlock(&s->lock);
     free(c);
     return NULL;
+}
+
+/* A place for one more connection: a new one, or that of one that has ended; -1: none. */
+static int find_place(struct server *s)
+{
+    int i = 0;
+
+    while (i < s->count && s->fds[i] >= 0)
+        i++;
+    if (i == CONNS_MAX)
+        return -1;
+    if (i == s->count)
+        s->count++;
+    else
+        (void)pthread_join(s->threads[i], NULL);
+    return i;
 }
 
 static void begin(struct server *s, int fd)
@@ -168,17 +184,17 @@ static void begin(struct server *s, int fd)
     /* An answer behind TLS's session tickets would wait for their acknowledgement. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     (void)pthread_mutex_lock(&s->lock);
-    if (s->stopping || s->count == CONNS_MAX) {
+    c->place = s->stopping ? -1 : find_place(s);
+    if (c->place < 0) {
         (void)close(fd);
         free(c);
     } else {
         c->server = s;
         c->fd = fd;
         c->arg = s->arg;
-        s->fds[s->count++] = fd;
-        c->number = s->count;
-        s->accepted++;
-        must(pthread_create(&s->threads[s->count - 1], NULL, serve, c) == 0, "pthread_create");
+        s->fds[c->place] = fd;
+        c->number = ++s->accepted;
+        must(pthread_create(&s->threads[c->place], NULL, serve, c) == 0, "pthread_create");
     }
     (void)pthread_mutex_unlock(&s->lock);
 }

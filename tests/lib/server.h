@@ -18,6 +18,8 @@ struct conn {
     int fd;
     SSL *ssl;   /* NULL: plain. */
     int number; /* From 1, in the order in which they were accepted. */
+    int place;  /* Of its thread. */
+    bool packs; /* The client may send compressed messages. */
     void *arg;
 };
 /* The connection is closed when it returns: TLS without close_notify, unless it has sent one. */

@@ -22,13 +22,13 @@ static bool answer_json(struct conn *c, const char *json)
 }
 
 /* RFC 6455, 4.2.2. */
-static bool accept_upgrade(struct conn *c, const char *request)
+static bool accept_upgrade(struct conn *c, const char *request, const char *extension)
 {
     static const char name[] = "\r\nSec-WebSocket-Key: ";
     const char *key = strstr(request, name);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned char accept[64];
-    char text[256];
+    char text[512];
     size_t n;
 
     if (!key)
@@ -40,12 +40,12 @@ static bool accept_upgrade(struct conn *c, const char *request)
     (void)EVP_EncodeBlock(accept, digest, (int)n);
     (void)snprintf(text, sizeof text,
                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                   "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-                   (const char *)accept);
+                   "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
+                   (const char *)accept, extension);
     return conn_puts(c, text);
 }
 
-bool site_serve(struct conn *c)
+static bool serve(struct conn *c, const char *extension)
 {
     static atomic_uint tickets;
     char request[16 * 1024];
@@ -53,7 +53,7 @@ bool site_serve(struct conn *c)
 
     while (conn_read_request(c, request, sizeof request) > 0) {
         if (strstr(request, "\r\nSec-WebSocket-Key: "))
-            return accept_upgrade(c, request);
+            return accept_upgrade(c, request, extension);
         if (strncmp(request, "POST ", 5) == 0)
             (void)snprintf(json, sizeof json, "{\"token\":\"opaque\",\"expiresInSeconds\":3600}");
         else
@@ -63,6 +63,19 @@ bool site_serve(struct conn *c)
             return false;
     }
     return false;
+}
+
+bool site_serve(struct conn *c)
+{
+    return serve(c, "");
+}
+
+/* Without context each message stands for itself: what came compressed can go back as it is. */
+bool site_serve_packed(struct conn *c)
+{
+    c->packs = true;
+    return serve(c, "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; "
+                    "server_no_context_takeover\r\n");
 }
 
 /* In one write: two would wait for each other's acknowledgement. */
@@ -105,8 +118,8 @@ bool site_receive(struct conn *c, struct site_frame *f)
         return false;
     f->first = head[0];
     opcode = head[0] & 0x0f;
-    if ((head[0] & 0x70) || (opcode > 2 && (opcode < 8 || opcode > 10)) || !(head[1] & 0x80) ||
-        !read_length(c, head[1], &f->n) || f->n > sizeof f->payload ||
+    if ((head[0] & (c->packs ? 0x30 : 0x70)) || (opcode > 2 && (opcode < 8 || opcode > 10)) ||
+        !(head[1] & 0x80) || !read_length(c, head[1], &f->n) || f->n > sizeof f->payload ||
         !conn_read_all(c, key, sizeof key) || !conn_read_all(c, f->payload, f->n))
         return false;
     for (size_t i = 0; i < f->n; i++)

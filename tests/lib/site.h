@@ -19,6 +19,8 @@ struct site_frame {
  * an upgrade was accepted: true.
  */
 bool site_serve(struct conn *c);
+/* The same, and permessage-deflate is agreed upon; compressed frames are received as they are. */
+bool site_serve_packed(struct conn *c);
 /* An unmasked frame.  |n| < 65536. */
 bool site_send(struct conn *c, uint8_t first, const void *payload, size_t n);
 /* Reads a frame; false at the end, or when it is none that a client may send. */

@@ -10,9 +10,11 @@ The port is the kernel's choice; `restart` keeps it, and with TLS the certificat
 a Unix socket, so they work whatever happens to the server's network.
 """
 
+import hashlib
 import http.client
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -177,6 +179,7 @@ class Server:
 
     def __exit__(self, kind, *exc):
         code = self.cleanup()
+        assert kind or not self.holds_secret(), "a token or a ticket is in the server's log"
         # A crash, or what a sanitizer or valgrind found, is a failure of the test that ran it.
         assert kind or code in (None, 0), f"exit status {code}; log: {self.log[-50:]}"
 
@@ -212,6 +215,15 @@ class Server:
         return answer
 
     # The log
+
+    def holds_secret(self):
+        """Is a JWT in it, or a ticket that it has handed out?"""
+        log = "\n".join(self.log)
+        made = set(re.findall(r"ticketHash: '([0-9a-f]+)\.\.\.'", log))
+        digests = {hashlib.sha256(word.encode()).hexdigest()
+                   for word in re.findall(r"\b[0-9a-f]{32}\b", log)}
+        return bool(re.search(r"\beyJ[\w-]+\.[\w-]+", log)
+                    or any(digest.startswith(tuple(made)) for digest in digests if made))
 
     def log_count(self, text):
         return sum(text in line for line in list(self.log))

@@ -102,6 +102,7 @@ static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
     app->trying = true;
     app->asked = false;
     app->attempt = attempt;
+    app->attempt_us = app->w->real_us;
     app->tickets_asked = app->upgrades = 0;
     sim_trace(app->w, "attempt %" PRIu64, attempt);
     leave(app, SIM_CB_ATTEMPT);
@@ -256,6 +257,7 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     sim_check_text(app->w, "the subprotocol", subprotocol);
     app->trying = false;
     app->open = true;
+    app->pinged = false;
     app->asked = false;
     app->unsent_here = app->unsent_bytes_here = 0;
     app->last_echoed = 0;
@@ -701,6 +703,7 @@ int sim_ping(struct sim_app *app)
     int rc;
 
     CALL(app, rc, wst_client_ping(app->client));
+    app->pinged = app->pinged || rc == 0;
     return told(app, "ping", rc);
 }
 
@@ -721,6 +724,7 @@ int sim_resume(struct sim_app *app)
     CALL(app, rc, wst_client_resume(app->client));
     if (rc == 0)
         app->paused = false;
+    sim_ws_forget_ping(app->w);
     return told(app, "resume", rc);
 }
 
@@ -1063,6 +1067,11 @@ void sim_app_check(struct sim_app *app)
     check_secrets(app, state);
     if (app->open != (state == WST_STATE_OPEN || state == WST_STATE_CLOSING))
         sim_fail(w, "the client is %s, and that was not told", wst_state_name(state));
+    /* Promise 12. */
+    if (state == WST_STATE_OPEN && !app->paused && !app->pinged &&
+        sim_ws_silent_ms(w) > app->config.ping_timeout_ms + w->timer_late_ms + 1)
+        sim_fail(w, "the peer is silent for %" PRIu64 " ms since it was pinged",
+                 sim_ws_silent_ms(w));
 }
 
 void sim_app_run(struct sim_app *app, uint64_t ms)

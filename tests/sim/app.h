@@ -53,8 +53,9 @@ struct sim_app {
     enum wst_state state;
     enum wst_state state_from;
     enum wst_progress progress;
-    uint64_t attempt; /* Of the last wst_attempt_cb. */
-    bool trying;      /* An attempt has begun and not ended. */
+    uint64_t attempt;    /* Of the last wst_attempt_cb, */
+    uint64_t attempt_us; /* and when that was, on the real clock. */
+    bool trying;         /* An attempt has begun and not ended. */
     bool open;
     bool must_end; /* No attempt follows: the terminal event is due. */
     bool asked;    /* on_verdict was called for what ends now. */
@@ -74,6 +75,7 @@ struct sim_app {
     uint64_t wait_slept_us;
     /* Messages. */
     bool paused;
+    bool pinged;               /* By the application: no question of liveness. */
     struct sim_sent *messages; /* By their number, from 1. */
     size_t sent, messages_room;
     size_t chunk_id, chunk_len; /* Of the message that is sent in chunks; 0: none. */

@@ -81,6 +81,10 @@ static void trace_line(struct sim_world *w, const char *fmt, va_list ap)
                      (unsigned long long)((w->real_us - START_BOOT_US) / 1000));
 
     (void)vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
+    if (w->live) {
+        printf("%s%s\n", w->live, line);
+        return;
+    }
     n = (int)strlen(line);
     line[n++] = '\n';
     line[n] = 0;
@@ -133,12 +137,12 @@ void *sim_alloc(struct sim_world *w, size_t n)
 
 uint64_t sim_upto(struct sim_world *w, uint64_t max)
 {
-    return wst__rng_upto(&w->rng, max);
+    return sim_decide(&w->decider, max);
 }
 
 bool sim_chance(struct sim_world *w, unsigned per_mille)
 {
-    return per_mille > 0 && wst__rng_upto(&w->rng, 999) < per_mille;
+    return sim_decide_chance(&w->decider, per_mille);
 }
 
 /* ---- Time and events ----------------------------------------------------------------------- */
@@ -171,6 +175,11 @@ static void clock_read(void *world, struct wst__time *t)
     t->now_ms = t->now_us / 1000;
     t->boot_ms = sim_boot_ms(w);
     t->wall_s = START_WALL_S + (int64_t)((w->real_us - START_BOOT_US) / 1000000) + w->wall_offset_s;
+}
+
+static uint64_t polled_ms(void *world)
+{
+    return sim_mono_us(world) / 1000;
 }
 
 static bool earlier(const struct sim_event *a, const struct sim_event *b)
@@ -231,6 +240,7 @@ void sim_suspend(struct sim_world *w, uint64_t ms)
     sim_trace(w, "the machine sleeps for %llu ms", (unsigned long long)ms);
     w->real_us += ms * 1000;
     w->slept_us += ms * 1000;
+    sim_ws_forget_ping(w);
 }
 
 /* ---- The timer ----------------------------------------------------------------------------- */
@@ -247,6 +257,19 @@ static int timer_new(void *world, void (*cb)(void *arg), void *arg, struct wst__
     return 0;
 }
 
+static uint64_t lateness_ms(struct sim_world *w)
+{
+    struct sim_unit before;
+    uint64_t ms;
+
+    if (w->timer_late_ms == 0)
+        return 0;
+    before = sim_unit_begin(&w->decider, SIM_UNIT_LATE);
+    ms = sim_upto(w, w->timer_late_ms);
+    sim_unit_end(&w->decider, before);
+    return ms;
+}
+
 static void timer_set(void *world, struct wst__timer *t, uint64_t due_ms)
 {
     struct sim_world *w = world;
@@ -256,7 +279,7 @@ static void timer_set(void *world, struct wst__timer *t, uint64_t due_ms)
     t->due_ms = due_ms;
     t->fire_us = UINT64_MAX;
     if (due_ms < UINT64_MAX / 1000 - w->timer_late_ms)
-        t->fire_us = (due_ms + (w->timer_late_ms ? sim_upto(w, w->timer_late_ms) : 0)) * 1000;
+        t->fire_us = (due_ms + lateness_ms(w)) * 1000;
 }
 
 static void timer_gone(struct sim_world *w, void *obj, uint64_t n)
@@ -357,6 +380,20 @@ static void advance(struct sim_world *w, uint64_t to_us)
     }
 }
 
+/* Which of two things that are due comes first? */
+static bool other_first(struct sim_world *w)
+{
+    struct sim_unit before;
+    bool other;
+
+    if (!w->shuffles)
+        return false;
+    before = sim_unit_begin(&w->decider, SIM_UNIT_ORDER);
+    other = sim_chance(w, 500);
+    sim_unit_end(&w->decider, before);
+    return other;
+}
+
 bool sim_step(struct sim_world *w, uint64_t until_us)
 {
     uint64_t timer_us = timer_real_us(w);
@@ -365,13 +402,13 @@ bool sim_step(struct sim_world *w, uint64_t until_us)
     bool now = next_us <= w->real_us;
 
     /* What is due at this moment may come before the turn: one poll brings several answers. */
-    if (!(now && (!w->shuffles || sim_chance(w, 500))) && run_turn(w))
+    if (!(now && !other_first(w)) && run_turn(w))
         return true;
     if (next_us == UINT64_MAX || next_us > until_us)
         return false;
     advance(w, next_us);
     w->turns_in_row = 0;
-    if (timer_us < event_us || (timer_us == event_us && w->shuffles && sim_chance(w, 500))) {
+    if (timer_us < event_us || (timer_us == event_us && other_first(w))) {
         fire_timer(w);
     } else {
         struct sim_event ev = pop(w);
@@ -640,8 +677,9 @@ void sim_world_init(struct sim_world *w, uint64_t seed)
 {
     memset(w, 0, sizeof *w);
     w->real_us = START_BOOT_US;
-    wst__rng_init(&w->rng, seed);
-    wst__rng_init(&w->entropy, wst__rng_next(&w->rng));
+    sim_decider_init(&w->decider, seed);
+    wst__rng_init(&w->entropy, seed);
+    wst__rng_init(&w->entropy, wst__rng_next(&w->entropy));
     w->turns.next = w->turns.prev = &w->turns;
     w->server.token_life_s = 3600;
     w->server.ticket_life_s = 30;
@@ -649,6 +687,7 @@ void sim_world_init(struct sim_world *w, uint64_t seed)
     w->ports = (struct wst__ports){
         .world = w,
         .clock = clock_read,
+        .polled_ms = polled_ms,
         .random = random_bytes,
         .timer_new = timer_new,
         .timer_set = timer_set,

@@ -13,6 +13,7 @@
 
 #include "client/ports.h"
 #include "core/rng.h"
+#include "sim/decide.h"
 
 #include <stdarg.h>
 
@@ -105,7 +106,7 @@ struct sim_server {
     int reject_status;       /* ... or this status. */
     uint64_t retry_after_ms; /* retryAfterMs in ticket replies. */
     uint64_t spread_ms;      /* reconnectSpreadMs in ticket replies. */
-    bool bearer;             /* The upgrade carries the token. */
+    bool bearer;             /* The upgrade carries the token; without tickets it must be good. */
     enum wst_ticket_in ticket_in;
     const char *subprotocol; /* Chosen; NULL: none. */
     struct sim_token *tokens;
@@ -131,7 +132,8 @@ struct sim_world {
     uint64_t slept_us;
     int64_t wall_offset_s;
     /* Random: for the library, and for the world. */
-    struct wst__rng entropy, rng;
+    struct wst__rng entropy;
+    struct sim_decider decider;
     bool no_entropy;
     /* The loop. */
     struct sim_event *heap;
@@ -148,12 +150,14 @@ struct sim_world {
     struct wst__net *net;
     struct wst__http *http;     /* The one. */
     struct wst__stream *stream; /* The newest. */
+    unsigned stream_writes;     /* So far. */
     size_t https_live, streams_live, files_live, https_begun, streams_begun;
     void **objects; /* Everything that was ever made: freed with the world. */
     size_t object_count, object_room;
     struct sim_file files[4];
     char cookie[64];
     struct sim_server server;
+    bool calm; /* What was planned for connections that stand does not happen any more. */
     /* Plans.  NULL: all is well. */
     void (*plan_http)(struct sim_world *w, enum wst_step step, struct sim_http_plan *plan);
     void (*plan_dial)(struct sim_world *w, struct sim_dial_plan *plan);
@@ -165,6 +169,8 @@ struct sim_world {
     unsigned in_api; /* Depth of calls of the public API. */
     /* The trace. */
     bool tracing;
+    const char
+        *live; /* It goes to stdout at once, with this before each line.  NULL: it is kept. */
     char *trace;
     size_t trace_len, trace_room;
     char failure[512]; /* The first one. */
@@ -191,7 +197,7 @@ void sim_drain(struct sim_world *w);
 bool sim_timer_armed(const struct sim_world *w);
 uint64_t sim_timer_due_ms(const struct sim_world *w);
 
-/* ---- Chance ---- */
+/* ---- Chance: decisions of the unit that was begun last ---- */
 uint64_t sim_upto(struct sim_world *w, uint64_t max);
 bool sim_chance(struct sim_world *w, unsigned per_mille);
 
@@ -213,6 +219,8 @@ void sim_http_ports(struct wst__ports *p);
 uint64_t sim_token_mint(struct sim_world *w);
 void sim_token_text(char *out, size_t room, uint64_t id);
 void sim_tokens_revoke(struct sim_world *w);
+/* Is this Authorization header's value that of a token that is good now? */
+bool sim_token_good(const struct sim_world *w, const char *authorization);
 /* NULL: no such ticket. */
 struct sim_ticket *sim_ticket_find(struct sim_world *w, const char *text);
 
@@ -227,6 +235,16 @@ void sim_ws_fin(struct sim_world *w);
 void sim_ws_cut(struct sim_world *w);
 void sim_ws_deaf(struct sim_world *w, bool deaf);
 void sim_ws_raw(struct sim_world *w, const void *bytes, size_t n);
+/* From now on it takes so long, each way; what arrives stays in order. */
+void sim_ws_latency(struct sim_world *w, uint64_t ms);
+/* What is on the way arrives now, and the line is fast. */
+void sim_ws_hurry(struct sim_world *w);
+/* Since the last ping left nothing was received for so long; 0: something was.  After a sleep or a
+ * pause the client asks again. */
+uint64_t sim_ws_silent_ms(const struct sim_world *w);
+void sim_ws_forget_ping(struct sim_world *w);
+/* Is there a connection with a WebSocket on it, over which everything passes and is answered? */
+bool sim_ws_alive(const struct sim_world *w);
 
 /* ---- What the application is told by the world (app.c) ---- */
 uint64_t sim_app_attempt(const struct sim_world *w);

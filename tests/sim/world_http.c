@@ -115,6 +115,11 @@ static bool is_good(const struct sim_world *w, const struct sim_token *t)
     return t && !t->revoked && w->real_us < t->until_us && !w->server.auth_down;
 }
 
+bool sim_token_good(const struct sim_world *w, const char *authorization)
+{
+    return is_good(w, find_token(w, authorization));
+}
+
 /* ---- The server's own answers -------------------------------------------------------------- */
 
 static void say(struct wst__http *h, int status, const char *fmt, ...) WST__PRINTF(3, 4);

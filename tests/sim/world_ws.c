@@ -16,7 +16,7 @@
 #include <strings.h>
 
 #define BUFFER_MAX   ((size_t)64 << 20)
-#define INPUT_BUFFER ((size_t)64 * 1024)
+#define INPUT_BUFFER ((size_t)128 * 1024)
 #define WINDOW       ((size_t)64 * 1024)
 
 enum phase { DIALING, READY, ENDED, CLOSED };
@@ -52,12 +52,15 @@ struct wst__stream {
     uint64_t arrival_us; /* Of the last piece: they come in order. */
     bool delivering;     /* A delivery is due. */
     int end;             /* WST_ERR_EOF, WST_ERR_RESET: has arrived, behind the bytes. */
+    int end_to_come;     /* The same, on its way. */
     bool reading;
     /* The server. */
     bool cut, deaf;
     bool upgraded;
     bool close_sent, fin_sent;
-    bool shut; /* The client has ended its side. */
+    uint64_t pinged_us;   /* Monotonic: when the kernel took the last ping, */
+    uint64_t received_us; /* and when the client was last given bytes. */
+    bool shut;            /* The client has ended its side. */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -275,7 +278,7 @@ static void on_planned(struct sim_world *w, void *obj, uint64_t what)
     struct wst__stream *s = obj;
     static const uint8_t garbage[] = {0xff, 0xff, 0x00, 0x17, 0x7e, 0x00};
 
-    if (!is_live(s))
+    if (!is_live(s) || w->calm)
         return;
     switch (what) {
     case 'c':
@@ -355,6 +358,21 @@ static void refuse_upgrade(struct wst__stream *s, int status, const char *header
     end_to_client(s, WST_ERR_EOF);
 }
 
+/* Where there are no tickets, the token may be the key. */
+static bool admits(struct wst__stream *s, const char *head)
+{
+    char authorization[256];
+    bool good;
+
+    if (!s->w->server.bearer || s->w->server.open_door)
+        return true;
+    find_header(head, "Authorization", authorization, sizeof authorization);
+    good = sim_token_good(s->w, authorization);
+    if (!good)
+        sim_trace(s->w, "server: token rejected");
+    return good;
+}
+
 /* Takes the ticket, once. */
 static bool redeem(struct wst__stream *s, const char *head)
 {
@@ -364,7 +382,7 @@ static bool redeem(struct wst__stream *s, const char *head)
     bool good;
 
     if (w->server.no_tickets)
-        return true;
+        return admits(s, head);
     find_ticket_text(w, head, text, sizeof text);
     t = sim_ticket_find(w, text);
     good = t && !t->redeemed && w->real_us < t->until_us;
@@ -423,6 +441,8 @@ static void check_frame(struct wst__stream *s, const struct parser *p, const uin
 
 static void tap_control(struct wst__stream *s, int opcode, const uint8_t *payload, size_t n)
 {
+    if (opcode == 9)
+        s->pinged_us = sim_mono_us(s->w);
     if (opcode == 8)
         sim_trace(s->w, "client: close %d", n >= 2 ? payload[0] << 8 | payload[1] : 1005);
     else
@@ -584,6 +604,7 @@ static void tell_end(struct wst__stream *s)
 static void receive(struct wst__stream *s, uint8_t *to, size_t n)
 {
     memcpy(to, s->to_client.data + s->delivered, n);
+    s->received_us = sim_mono_us(s->w);
     s->arrived -= n;
     s->delivered += n;
     if (s->delivered == s->to_client.len) {
@@ -642,20 +663,25 @@ static void on_arrival(struct sim_world *w, void *obj, uint64_t n)
     if (!is_live(s) || s->cut || s->end)
         return;
     s->arrived += n;
+    if (s->arrived > s->to_client.len - s->delivered)
+        s->arrived = s->to_client.len - s->delivered; /* It was hurried. */
+    ask_delivery(s);
+}
+
+static void end_arrives(struct wst__stream *s, int code)
+{
+    if (!is_live(s) || s->cut || s->end)
+        return;
+    s->end = code;
+    if (s->end == WST_ERR_RESET)
+        s->arrived = 0; /* What was not read is lost. */
     ask_delivery(s);
 }
 
 static void on_end_arrival(struct sim_world *w, void *obj, uint64_t code)
 {
-    struct wst__stream *s = obj;
-
     (void)w;
-    if (!is_live(s) || s->cut || s->end)
-        return;
-    s->end = (int)(int64_t)code;
-    if (s->end == WST_ERR_RESET)
-        s->arrived = 0; /* What was not read is lost. */
-    ask_delivery(s);
+    end_arrives(obj, (int)(int64_t)code);
 }
 
 /* When the next piece arrives: never before the last one. */
@@ -690,6 +716,7 @@ static void end_to_client(struct wst__stream *s, int code)
     if (!is_live(s) || (s->fin_sent && code == WST_ERR_EOF))
         return;
     s->fin_sent = true;
+    s->end_to_come = code;
     sim_after_us(s->w, next_arrival_us(s, 0), on_end_arrival, s, (uint64_t)(int64_t)code);
 }
 
@@ -730,6 +757,8 @@ static void on_server_arrival(struct sim_world *w, void *obj, uint64_t n)
     if (!is_live(s) || s->cut)
         return;
     s->unread += n;
+    if (s->unread > s->to_server.len)
+        s->unread = s->to_server.len; /* It was hurried. */
     if (!s->deaf)
         server_reads(s);
 }
@@ -829,6 +858,7 @@ static int stream_write(void *world, struct wst__stream *s, const struct iovec *
 
     for (size_t i = 0; i < count; i++)
         total += iov[i].iov_len;
+    w->stream_writes++;
     if (s->phase == DIALING || s->phase == CLOSED || s->shut || total == 0)
         sim_fail(w, "stream_write of %zu bytes in the wrong state", total);
     if (s->phase == ENDED || s->end == WST_ERR_RESET)
@@ -979,4 +1009,53 @@ void sim_ws_raw(struct sim_world *w, const void *bytes, size_t n)
 {
     if (w->stream)
         to_client(w->stream, bytes, n);
+}
+
+void sim_ws_latency(struct sim_world *w, uint64_t ms)
+{
+    if (w->stream)
+        w->stream->plan.latency_ms = ms;
+}
+
+void sim_ws_hurry(struct sim_world *w)
+{
+    struct wst__stream *s = w->stream;
+
+    if (!s || s->phase != READY)
+        return;
+    s->plan.latency_ms = 10;
+    s->plan.chunk = 0;
+    if (s->cut)
+        return;
+    s->arrival_us = w->real_us;
+    s->unread = s->to_server.len;
+    if (!s->deaf)
+        server_reads(s);
+    s->arrived = s->to_client.len - s->delivered;
+    if (s->end_to_come)
+        end_arrives(s, s->end_to_come);
+    ask_delivery(s);
+}
+
+uint64_t sim_ws_silent_ms(const struct sim_world *w)
+{
+    const struct wst__stream *s = w->stream;
+
+    if (!s || s->pinged_us <= s->received_us)
+        return 0;
+    return (sim_mono_us(w) - s->pinged_us) / 1000;
+}
+
+void sim_ws_forget_ping(struct sim_world *w)
+{
+    if (w->stream)
+        w->stream->pinged_us = 0;
+}
+
+bool sim_ws_alive(const struct sim_world *w)
+{
+    const struct wst__stream *s = w->stream;
+
+    return s && s->phase == READY && s->upgraded && !s->cut && !s->deaf && !s->plan.mute &&
+           !s->close_sent && !s->fin_sent && !s->shut && !s->end;
 }

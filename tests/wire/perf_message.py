@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-# What, how many, bound.  Measured on Debian 12 (gcc 12, -O2): 192, 273, 153, 430, 243, 394.
+# What, how many, bound.  Measured on Debian 12 (gcc 12, -O2): 193, 285, 159, 383, 253, 397.
 WORK = [
     ("receive-text-64", 20000, 240),
     ("receive-multi-64", 20000, 330),
