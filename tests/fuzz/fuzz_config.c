@@ -291,6 +291,12 @@ static void check_failure(int rc, const struct wst_cause *why)
         MUST((unsigned char)*p >= 0x20 && *p != 0x7f);
 }
 
+/* A credential does not go out in the clear, unless that was asked for. */
+static bool is_safe(const struct wst__config *cfg, const struct wst__url *url)
+{
+    return !url->host || url->tls || url->loopback || cfg->c.allow_plaintext;
+}
+
 static void check_policy(const struct wst__config *cfg)
 {
     const uint64_t week = UINT64_C(7) * 86400 * 1000;
@@ -304,8 +310,8 @@ static void check_policy(const struct wst__config *cfg)
     MUST(p.unauthorized_count <= WST__MAX_UNAUTHORIZED);
     /* Where to connect is known, or a reply will tell it. */
     MUST(cfg->ws_url.host || (cfg->c.url_pointer && p.ticket_step));
-    MUST(cfg->ws_url.host == NULL || cfg->ws_url.tls || cfg->ws_url.loopback ||
-         cfg->c.allow_plaintext);
+    MUST(is_safe(cfg, &cfg->token_url) && is_safe(cfg, &cfg->ticket_url));
+    MUST(is_safe(cfg, &cfg->ws_url));
     MUST(cfg->token_origin && *cfg->token_origin);
 }
 
