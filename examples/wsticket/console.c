@@ -108,8 +108,6 @@ static bool is_network_error(int code)
     case WST_ERR_RESOLVE:
     case WST_ERR_CONNECT:
     case WST_ERR_PROXY:
-    case WST_ERR_TLS:
-    case WST_ERR_TLS_VERIFY:
     case WST_ERR_TIMEOUT:
     case WST_ERR_RESET:
     case WST_ERR_EOF:

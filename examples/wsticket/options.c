@@ -6,7 +6,6 @@
 
 #include "values.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -166,35 +165,12 @@ static enum wst_step header_step(const char *text)
     return WST_STEP_NONE;
 }
 
-/* How many letters differ, with one left out, one too many or two swapped as one; case is equal. */
-static size_t difference(const char *a, size_t n, const char *b)
+/* "tokn:Origin:x": was a step meant?  Then a header must follow, and not a URL. */
+static bool names_other_step(const char *text)
 {
-    size_t m = strlen(b), front = 0, back = 0;
-    while (front < n && front < m && tolower((unsigned char)a[front]) == b[front])
-        front++;
-    while (back < n - front && back < m - front &&
-           tolower((unsigned char)a[n - 1 - back]) == b[m - 1 - back])
-        back++;
-    n -= front + back;
-    m -= front + back;
-    if (n == 2 && m == 2 && tolower((unsigned char)a[front]) == b[front + 1] &&
-        tolower((unsigned char)a[front + 1]) == b[front])
-        return 1;
-    return n > m ? n : m;
-}
-
-/* "tokn:Origin:x": a step that was meant?  A header's name is never so near to one by chance. */
-static const char *step_meant(const char *text)
-{
-    static const char *const names[] = {"token", "ticket", "connect"};
-    size_t n = strcspn(text, ":");
-    size_t name = text[n] ? strcspn(text + n + 1, ": \t") : 0;
-    if (name == 0 || text[n + 1 + name] != ':' || strncmp(text + n + 1 + name, "://", 3) == 0)
-        return NULL; /* No header follows, or a URL does. */
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        if (difference(text, n, names[i]) <= 1)
-            return names[i];
-    return NULL;
+    size_t n = strcspn(text, ": \t");
+    size_t name = text[n] == ':' ? strcspn(text + n + 1, ": \t") : 0;
+    return name > 0 && text[n + 1 + name] == ':' && strncmp(text + n + 1 + name, "://", 3) != 0;
 }
 
 static bool add_header(struct settings *s, const struct option *o, char *value)
@@ -204,11 +180,10 @@ static bool add_header(struct settings *s, const struct option *o, char *value)
     char *text;
     memcpy(&text, s->secrets.data + s->secrets.len - sizeof(text), sizeof(text));
     struct wst_header h = {.step = header_step(text)};
-    const char *meant = h.step == WST_STEP_NONE ? step_meant(text) : NULL;
-    if (meant) {
-        usage_error("--%s: no such step; write %s: in front, or a space after the first colon if "
-                    "it ends the header's name",
-                    o->name, meant);
+    if (h.step == WST_STEP_NONE && names_other_step(text)) {
+        usage_error("--%s: no such step; write token:, ticket: or connect: in front, or a space "
+                    "after the first colon if it ends the header's name",
+                    o->name);
         return false;
     }
     if (h.step != WST_STEP_NONE)

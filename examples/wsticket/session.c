@@ -63,10 +63,13 @@ struct session {
     bool hurry;         /* Nothing is waited for any more. */
     bool local;         /* This machine could not do its part. */
     bool timed;         /* The timing of this connection was shown. */
+    bool rejected;      /* As it ended, the server said "not authorized". */
     bool gone;          /* The client is. */
     bool echo_full;     /* Reasons to pause receiving. */
     bool stdout_full;
     bool paused;
+    uint16_t rejections[16]; /* wst_config.unauthorized_codes. */
+    size_t rejection_count;
     int close_code;        /* Of the last connection. */
     struct wst_cause last; /* The last failure. */
     enum wst_state end_state;
@@ -90,6 +93,8 @@ static enum status result(const struct session *s)
 {
     if (s->local)
         return STATUS_USAGE;
+    if (s->rejected)
+        return STATUS_REFUSED;
     if (s->asked)
         return s->ever_open ? STATUS_OK : STATUS_NEVER;
     if (s->once && s->ever_open && (s->close_code == 1000 || s->close_code == 1001))
@@ -355,12 +360,21 @@ static void on_drained(struct wst_client *client, void *arg)
         input_go(&s->input);
 }
 
+static bool is_rejection(const struct session *s, int code)
+{
+    for (size_t i = 0; i < s->rejection_count; i++)
+        if (s->rejections[i] == code)
+            return true;
+    return false;
+}
+
 static void on_closed(struct wst_client *client, const struct wst_close_info *info, void *arg)
 {
     struct session *s = arg;
     struct wst_close_info shown = *info;
     s->open = false;
     s->close_code = info->code;
+    s->rejected = s->asked && is_rejection(s, info->code); /* Our own close crossed it. */
     s->last = info->info.cause;
     if (!s->offline)
         input_pause(&s->input);
@@ -477,6 +491,9 @@ static void prepare(struct session *s, struct settings *set)
     s->log_attempts = c->log_level >= WST_LOG_INFO;
     s->send_as = set->binary ? WST_BINARY : WST_TEXT;
     s->low_water = c->queue_low_water;
+    s->rejection_count = c->unauthorized_count;
+    if (c->unauthorized_count)
+        memcpy(s->rejections, c->unauthorized_codes, c->unauthorized_count * sizeof(uint16_t));
     s->end_info.next_delay_ms = WST_NO_DELAY;
     s->end_info.cause.code = WST_ERR_CANCELED;
     output_init(&s->out, &s->loop, STDOUT_FILENO, stdout_changed, s);

@@ -17,7 +17,7 @@
 
 static void check_thread(const struct wst_client *cl)
 {
-    assert(!cl->loop || wst__loop_is_mine(cl->loop));
+    assert((!cl->loop || wst__loop_is_mine(cl->loop)) && "see wst_client_post()");
     (void)cl;
 }
 
@@ -592,12 +592,14 @@ const struct wst_error_info *wst_client_last_error(const struct wst_client *cl)
         .cause = {.code = WST_ERR_NOMEM, .cls = WST_CLASS_LOCAL, .text = "out of memory"},
         .next_delay_ms = WST_NO_DELAY};
 
+    if (!cl)
+        return &none;
     return cl->last_error ? cl->last_error : cl->error_lost ? &lost : &none;
 }
 
 void *wst_client_arg(const struct wst_client *cl)
 {
-    return cl->arg;
+    return cl ? cl->arg : NULL;
 }
 
 static uint64_t wait_left(const struct wst_client *cl)

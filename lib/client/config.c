@@ -18,6 +18,8 @@ void wst_config_init(struct wst_config *config)
 {
     static const uint16_t unauthorized[] = {1008, 3000, 3003, 4401, 4403};
 
+    if (!config)
+        return;
     memset(config, 0, sizeof *config);
     config->size = sizeof *config;
     config->token_method = "POST";

@@ -121,8 +121,8 @@ static void replace_ticket(struct wst__core *c, const struct wst__event *ev,
         drop_link(c, out); /* The next ticket may name another host. */
     wst__core_enter(c, WST_STATE_TICKET, out);
     get_ticket(c, ev, out);
-    if (c->dial == WST__DIAL_READY)
-        let_wait(c, ev);
+    if (c->dial == WST__DIAL_READY && c->dial_idle_due == WST__NEVER)
+        let_wait(c, ev); /* Else it waits already, and not for longer because of this. */
 }
 
 /* The connection stands and the ticket is there.  Its bytes are moved into the upgrade: from here

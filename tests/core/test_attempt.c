@@ -525,6 +525,29 @@ static void an_idle_connection_is_dropped_and_dialed_again_for_the_ticket(void *
     assert_false(t.core.redialed); /* That is kept for a connection that the peer ends. */
 }
 
+static void a_stale_ticket_does_not_let_a_connection_wait_for_longer(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 10, WST__EV_TOKEN_OK);
+    tale_event(&t, 50, WST__EV_DIAL_OK);
+    t.ev.ticket_life_ms = 1000;
+    tale_event(&t, 4900, WST__EV_TICKET_OK);
+    tale_wait(&t, 5049);
+    tale_wait(&t, 5050);
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[    10] token ok: token -> ticket, get ticket\n"
+                    "[    50] dial ok\n"
+                    "[  4900] ticket ok: ticket -> connecting, drop ticket, connecting -> ticket, "
+                    "get ticket\n"
+                    "[  5050] timeout: drop link\n");
+}
+
 static void a_server_that_refuses_steps_1_and_2_is_dialed_serially(void **arg)
 {
     struct wst__policy p;
@@ -1162,6 +1185,7 @@ int main(void)
         cmocka_unit_test(a_waiting_connection_that_ends_is_dialed_once_more),
         cmocka_unit_test(a_waiting_connection_that_ends_twice_has_failed),
         cmocka_unit_test(an_idle_connection_is_dropped_and_dialed_again_for_the_ticket),
+        cmocka_unit_test(a_stale_ticket_does_not_let_a_connection_wait_for_longer),
         cmocka_unit_test(a_server_that_refuses_steps_1_and_2_is_dialed_serially),
         cmocka_unit_test(a_token_that_does_not_come),
         cmocka_unit_test(a_ticket_that_does_not_come),

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The papers: check.py BUILD WORK.  The API reference, and the code that the README shows."""
 
+import html
 import os
 import re
 import sys
@@ -108,6 +109,17 @@ def promises_named():
     assert len(rows) == 14 and not wrong, wrong
 
 
+def diagram():
+    """docs/states.svg is drawn from docs/states.dot: the same edges, with the same labels"""
+    wanted = [(f"{a}->{b}", label.split("\\n")) for a, b, label in
+              re.findall(r'(\w+) -> (\w+) \[label="(.*?)"', read("docs/states.dot"))]
+    drawn = []
+    for edge in re.findall(r'class="edge">\n(.*?)</g>', read("docs/states.svg"), re.DOTALL):
+        title = html.unescape(re.search(r"<title>(.*)</title>", edge).group(1))
+        drawn.append((title, re.findall(r">(\w+)</text>", edge)))
+    assert len(wanted) > 20 and sorted(drawn) == sorted(wanted), "dot -Tsvg docs/states.dot -o docs/states.svg"
+
+
 def change_log():
     """CHANGELOG.md has an entry for what is built"""
     version = re.search(r"version: '([\d.]+)'", read("meson.build")).group(1)
@@ -115,5 +127,5 @@ def change_log():
     assert re.search(entry, read("CHANGELOG.md"), re.MULTILINE), version
 
 
-run([reference, every_function, readme_code, readme_links, security_rows, promises_named,
+run([reference, every_function, readme_code, readme_links, security_rows, promises_named, diagram,
      change_log])

@@ -1,8 +1,12 @@
 """How wsticket ends: exit statuses, signals, --once."""
 
+import base64
+import hashlib
+import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -205,3 +209,32 @@ def test_quiet_tells_only_why_it_ends(nobody):
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("[WS] Giving up: ")
+
+
+def answer_close_with(listener, code):
+    """Accepts one upgrade, and answers the client's close frame with |code|."""
+    link, _ = listener.accept()
+    with link, link.makefile("rb") as stream:
+        key = ""
+        while (line := stream.readline().strip()):
+            key = line.split()[1] if re.match(rb"(?i)sec-websocket-key:", line) else key
+        accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        link.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                     b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + base64.b64encode(accept)
+                     + b"\r\n\r\n")
+        assert stream.read(2) == b"\x88\x82"  # Close, masked, with a code.
+        stream.read(6)
+        link.sendall(b"\x88\x02" + code.to_bytes(2, "big"))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("code,status", [(4401, 2), (1000, 0)])
+def test_a_refusal_that_crosses_our_close(code, status):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_close_with, args=(listener, code))
+        server.start()
+        done = run(*PLAIN, "--once", "--close-on-eof",
+                   f"ws://127.0.0.1:{listener.getsockname()[1]}/")
+        server.join()
+    assert f"code: {code}" in done.stderr
+    assert done.returncode == status

@@ -173,9 +173,9 @@ WRONG = [
     (["connect", "https://a.test", "--header", "no colon"], "[STEP:]NAME:VALUE"),
     (["connect", "https://a.test", "--header", ":value"], "[STEP:]NAME:VALUE"),
     (["connect", "https://a.test", "--header", "tikcet:Origin:x"], "--header: no such step; write t"
-     "icket: in front"),
-    (["connect", "https://a.test", "--header", "Token:Origin:x"], "write token: in front"),
-    (["connect", "https://a.test", "--header", "conect:Origin:https://x"], "write connect: in fr"),
+     "oken:, ticket: or connect: in front"),
+    (["connect", "https://a.test", "--header", "Token:Origin:x"], "--header: no such step"),
+    (["connect", "https://a.test", "--header", "upgrade:Origin:https://x"], "--header: no such st"),
     (["connect", "https://a.test", "--token-cache", "/nonexistent/file"], "--token-cache: no file "
      "can be written into /nonexistent: No such file"),
     (["connect", "https://a.test", "--token-cache", "/tmp"], "--token-cache: is a directory"),

@@ -162,11 +162,11 @@ def unit(place, log):
     where, cases = place.build("gcc", log, env={"CC": "gcc"})
     if not place.built["gcc"]:
         return cases
-    # The analyzers and the torture take their time, and so do many simulated worlds: the 2,000 of
-    # the default will do for every commit.
+    # The analyzers take their time, and so do the torture, the exploration and many simulated worlds:
+    # the 2,000 of the default will do for every commit.
     seeds = {} if place.quick or place.long else SEEDS
-    options = ["--no-suite", "lint", "--no-suite", "torture"] if place.quick else []
-    return cases + meson_test(place, where, log, options, env=seeds)
+    slow = ["--no-suite", "lint", "--no-suite", "torture", "--no-suite", "explore"]
+    return cases + meson_test(place, where, log, slow if place.quick else [], env=seeds)
 
 
 def clang(place, log):
@@ -175,9 +175,9 @@ def clang(place, log):
     where, cases = place.build("clang", log, env={"CC": "clang"})
     if not place.built["clang"]:
         return cases
-    # The instruction counts are asserted for gcc.
+    # The instruction counts are asserted for gcc; the core is explored once.
     return cases + meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "perf",
-                                                  "--no-suite", "torture"],
+                                                  "--no-suite", "torture", "--no-suite", "explore"],
                               env=SEEDS if place.long else {})
 
 
@@ -280,6 +280,15 @@ def fuzz(place, log):
                           timeout=600 + seconds * len(names), env=place.env)
 
 
+def sabotage(place, log):
+    """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
+    work = os.path.join(place.top, "sabotage")
+    thorough = ["--thorough"] if "WST_LONG" in place.env else []
+    return (script("tests/sabotage/run.py", log, [work], "sabotage", 1200)
+            + script("tests/sabotage/mutate.py", place.log("mutants"), [work, *thorough],
+                     "mutants", 7200))
+
+
 def coverage(place, log):
     # Without inlining, which would count a branch for each copy of it.
     where, cases = place.build("coverage", log, ["-Db_coverage=true", "-Dbuildtype=debug"],
@@ -336,7 +345,8 @@ def searched(place):
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
     "interop": interop, "chaos": chaos, "fuzz": fuzz, "asan": asan, "asan-e2e": asan_e2e,
-    "valgrind-core": valgrind_core, "valgrind-e2e": valgrind_e2e, "coverage": coverage,
+    "sabotage": sabotage, "valgrind-core": valgrind_core, "valgrind-e2e": valgrind_e2e,
+    "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]
 # Valgrind's suites are modes of their own: they need more time than a submission has.
