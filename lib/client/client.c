@@ -109,6 +109,12 @@ static int make_parts(struct wst_client *cl, struct wst_cause *why)
     return rc;
 }
 
+/* A program that was built against an older header may bring a struct that ends before it. */
+static void *arg_of(const struct wst_config *c)
+{
+    return c->size >= offsetof(struct wst_config, arg) + sizeof c->arg ? c->arg : NULL;
+}
+
 int wst__client_new_on(struct wst_client **client, const struct wst__ports *ports,
                        const struct wst_config *config, struct wst_cause *why)
 {
@@ -121,7 +127,7 @@ int wst__client_new_on(struct wst_client **client, const struct wst__ports *port
     /* A loop of its own is gone before the client is: what they share must not be in it. */
     rc = wst__config_get(config->loop ? ports->configs : NULL, config, &cl->shared, why);
     if (rc == 0) {
-        cl->arg = config->arg;
+        cl->arg = arg_of(config);
         init_fields(cl);
         rc = make_parts(cl, why);
         if (rc != 0)

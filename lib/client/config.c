@@ -581,7 +581,9 @@ int wst__config_copy(struct wst__config *out, const struct wst_config *in, struc
 
     memset(out, 0, sizeof *out);
     wst_config_init(&c);
-    if (in->size < offsetof(struct wst_config, url) || in->size > sizeof c)
+    /* No header's struct ends inside a pointer. */
+    if (in->size < offsetof(struct wst_config, url) || in->size > sizeof c ||
+        in->size % sizeof(void *) != 0)
         return REJECT(why,
                       "size: call wst_config_init(), and build against the header of the "
                       "library that is linked (%s)",

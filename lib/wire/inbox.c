@@ -120,8 +120,11 @@ uint8_t *wst__inbox_place(struct wst__inbox *in, const struct wst__ws_env *env, 
 
 int wst__inbox_placed(struct wst__inbox *in, size_t n)
 {
-    int rc = check_text(in, in->body.data + in->len, n);
+    int rc;
 
+    if (n == 0)
+        return 0; /* There may be no body yet. */
+    rc = check_text(in, in->body.data + in->len, n);
     in->len += n;
     return rc;
 }

@@ -333,14 +333,20 @@ static bool add_piece(struct pieces *ps, uint8_t *p, size_t n)
     return true;
 }
 
+/* Data |skip| bytes behind the first.  An empty queue has no block that one could point into. */
+static bool add_data(struct pieces *ps, const struct wst__outbox *o, size_t skip, size_t n)
+{
+    return n == 0 || add_piece(ps, o->block.data + o->head + skip, n);
+}
+
 /* What must look as it did: nothing that was queued since goes between. */
 static void show_fixed(const struct wst__outbox *o, struct pieces *ps)
 {
     struct layout l = lay(o, o->fixed);
 
-    (void)(add_piece(ps, l.first ? o->block.data + o->head : NULL, l.first) &&
+    (void)(add_data(ps, o, 0, l.first) &&
            add_piece(ps, l.control ? o->control + o->control_head : NULL, l.control) &&
-           add_piece(ps, l.rest ? o->block.data + o->head + l.first : NULL, l.rest));
+           add_data(ps, o, l.first, l.rest));
 }
 
 /* With control frames: the rest of the data frame that has begun, they, the other data. */
@@ -355,10 +361,10 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
     }
     first = begun_left(o);
     o->shown_first = (uint32_t)first;
-    if (add_piece(ps, first ? o->block.data + o->head : NULL, first) &&
+    if (add_data(ps, o, 0, first) &&
         add_piece(ps, o->control + o->control_head, o->control_tail - o->control_head)) {
         o->shown_control = o->control_tail;
-        (void)add_piece(ps, o->block.data + o->head + first, o->tail - o->head - first);
+        (void)add_data(ps, o, first, o->tail - o->head - first);
     }
 }
 
@@ -380,9 +386,11 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
     /* Data alone, as most often. */
     o->shown_first = 0;
     o->shown = o->tail - o->head;
+    if (o->shown == 0)
+        return 0; /* There may be no block. */
     iov->iov_base = o->block.data + o->head;
     iov->iov_len = o->shown;
-    return o->shown > 0;
+    return 1;
 }
 
 static void take_control(struct wst__outbox *o, size_t n)

@@ -133,6 +133,8 @@ static void older_and_newer_structs(void **state)
     assert_non_null(strstr(why.text, "size:"));
     c.size = 0;
     assert_int_equal(wst__config_copy(&cfg, &c, &why), WST_ERR_CONFIG);
+    c.size = offsetof(struct wst_config, ticket_url) + 5; /* Inside a pointer. */
+    assert_int_equal(wst__config_copy(&cfg, &c, &why), WST_ERR_CONFIG);
 }
 
 static void check_rejected(struct wst_config c, const char *field)

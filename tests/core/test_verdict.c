@@ -197,6 +197,16 @@ static void numbers_outside_the_table_are_no_reason_to_give_up(void **arg)
     assert_int_equal(wst__verdict_http(WST_STEP_TOKEN, 0), WST_CLASS_NONE);
 }
 
+static void an_error_that_the_map_does_not_know_is_no_reason_either(void **arg)
+{
+    struct wst__failure f = {.code = -9999, .step = WST_STEP_TICKET};
+    struct wst__policy p;
+
+    (void)arg;
+    tale_policy(&p);
+    assert_int_equal(wst__verdict(&p, &f, false), WST_CLASS_TRANSIENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_proxy_says_nothing_of_tickets),
         cmocka_unit_test(a_link_that_we_ended_goes_by_our_reason),
         cmocka_unit_test(numbers_outside_the_table_are_no_reason_to_give_up),
+        cmocka_unit_test(an_error_that_the_map_does_not_know_is_no_reason_either),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

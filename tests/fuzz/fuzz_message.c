@@ -1,20 +1,42 @@
 /*
- * Any bytes as what a server sends.  The first byte chooses the ceiling for messages and whether
- * they may be compressed, the second how the input is cut.  What comes of it must be the same as
- * with the reference engine, or, compressed, as without cuts.
+ * Any bytes as what a server sends.  The first byte chooses the ceiling for messages (bits 0, 1),
+ * whether they may be compressed (2) and how (4, 5), and whether they are taken in chunks (3); the
+ * second how the input is cut.  What comes of it must be the same as with the reference engine, or,
+ * compressed, as whole messages without cuts.
  */
 #include "fuzz.h"
+#include "wire/deflate.h"
 #include "wire/message.h"
 #include "ws_reference.h"
 
 #include <string.h>
 
 static struct trace events, output, right_events, right_output;
+static struct wst__buf pieces; /* Of the message that arrives in chunks, so far. */
+static bool pieces_open;
+static enum wst_message_type pieces_type;
 
 static bool on_message(void *arg, enum wst_message_type type, const uint8_t *data, size_t n)
 {
     (void)arg;
     trace_payload(&events, type == WST_TEXT ? "text" : "binary", data, n);
+    return true;
+}
+
+/* Written down as the message that they make. */
+static bool on_chunk(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                     unsigned flags)
+{
+    (void)arg;
+    MUST(((flags & WST_CHUNK_FIRST) != 0) == !pieces_open);
+    MUST(!pieces_open || type == pieces_type);
+    pieces_open = !(flags & WST_CHUNK_LAST);
+    pieces_type = type;
+    MUST(wst__buf_add(&pieces, data, n) == 0);
+    if (pieces_open)
+        return true;
+    trace_payload(&events, type == WST_TEXT ? "text" : "binary", pieces.data, pieces.len);
+    pieces.len = 0;
     return true;
 }
 
@@ -33,6 +55,8 @@ static bool on_closed(void *arg, int code, const char *reason, size_t n)
 }
 
 static const struct wst__ws_cbs cbs = {.message = on_message, .pong = on_pong, .closed = on_closed};
+static const struct wst__ws_cbs chunk_cbs = {
+    .chunk = on_chunk, .pong = on_pong, .closed = on_closed};
 
 static void no_random(void *arg, void *p, size_t n)
 {
@@ -97,20 +121,23 @@ static void keep(struct trace *to, struct trace *from)
     *from = empty;
 }
 
-/* Runs the engine over the input, |piece| bytes at a time; |packed|: with compression. */
-static void run(const uint8_t *data, size_t size, size_t max_message, size_t piece, bool packed)
+/* Runs the engine over the input, |piece| bytes at a time; |extensions|: with compression. */
+static void run(const uint8_t *data, size_t size, size_t max_message, size_t piece,
+                const char *extensions, bool chunks)
 {
     struct wst__ws_config config = {.max_message_bytes = max_message,
                                     .max_queue_bytes = 1 << 20,
                                     .random = no_random,
-                                    .extensions = packed ? "permessage-deflate" : NULL,
-                                    .offered_extensions = "permessage-deflate"};
+                                    .extensions = extensions,
+                                    .offered_extensions = WST__DEFLATE_OFFER};
     struct wst__ws *ws;
     struct wst_cause why;
 
     trace_clear(&events);
     trace_clear(&output);
-    MUST(wst__ws_new(&ws, &config, &cbs, NULL, &why) == 0);
+    wst__buf_init(&pieces, 1 << 20, false); /* More than the ceiling is not handed out. */
+    pieces_open = false;
+    MUST(wst__ws_new(&ws, &config, chunks ? &chunk_cbs : &cbs, NULL, &why) == 0);
     for (size_t at = 0, n; at < size; at += n) {
         n = piece < size - at ? piece : size - at;
         if (feed(ws, data + at, n, &why) != 0) {
@@ -120,34 +147,42 @@ static void run(const uint8_t *data, size_t size, size_t max_message, size_t pie
         }
     }
     read_output(ws);
+    MUST(pieces.len <= max_message);
+    wst__buf_fini(&pieces);
     wst__ws_free(ws, NULL, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const size_t ceilings[] = {16, 300, 5000, 1 << 20};
+    static const char *const agreed[] = {
+        "permessage-deflate", "permessage-deflate; server_no_context_takeover",
+        "permessage-deflate; server_max_window_bits=9",
+        "permessage-deflate; server_no_context_takeover; client_max_window_bits=8"};
+    const char *extensions;
     size_t max_message;
     size_t piece;
-    bool packed;
+    bool chunks;
 
     if (size < 2)
         return 0;
     max_message = ceilings[data[0] & 3];
-    packed = data[0] & 4;
+    extensions = data[0] & 4 ? agreed[data[0] >> 4 & 3] : NULL;
+    chunks = data[0] & 8;
     piece = data[1] ? data[1] : SIZE_MAX;
     data += 2;
     size -= 2;
     trace_clear(&right_events);
     trace_clear(&right_output);
-    if (packed) {
+    if (extensions) {
         /* The reference cannot inflate: the whole input at once must give the same. */
-        run(data, size, max_message, SIZE_MAX, true);
+        run(data, size, max_message, SIZE_MAX, extensions, false);
         keep(&right_events, &events);
         keep(&right_output, &output);
     } else {
         reference_run(data, size, max_message, &right_events, &right_output);
     }
-    run(data, size, max_message, piece, packed);
+    run(data, size, max_message, piece, extensions, chunks);
     MUST(strcmp(events.text, right_events.text) == 0);
     MUST(strcmp(output.text, right_output.text) == 0);
     return 0;

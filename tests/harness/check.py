@@ -8,6 +8,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import coverage  # noqa: E402
 import proc  # noqa: E402
 import report  # noqa: E402
 from tap import run  # noqa: E402
@@ -109,5 +110,36 @@ def left_behind():
     assert not proc.leftovers(-1), proc.leftovers(-1)
 
 
+def judge(counts, excuses):
+    """The outcome of each case, for a file of core whose lines ran |counts| times."""
+    with tempfile.TemporaryDirectory() as top:
+        os.makedirs(top + "/lib/core")
+        with open(top + "/lib/core/a.c", "w", encoding="utf-8") as source:
+            source.write("".join(f"line{number};\n" for number in range(1, len(counts) + 1)))
+        with open(top + "/excuses", "w", encoding="utf-8") as file:
+            file.write(excuses)
+        lines = [{"line_number": number, "count": times,
+                  "branches": [{"count": times}, {"count": 1}]}
+                 for number, times in enumerate(counts, 1)]
+        with open(top + "/report.json", "w", encoding="utf-8") as report_file:
+            json.dump({"files": [{"file": "lib/core/a.c", "lines": lines}]}, report_file)
+        _, cases = coverage.judge_report(top + "/report.json", top + "/excuses", top)
+    # There is no wire: none of it is not all of it.
+    return [case.outcome for case in cases if "wire" not in case.name]
+
+
+def coverage_counts():
+    """coverage: a line that did not run fails core; an excuse must be needed and have a reason"""
+    good = "lib/core/*: line1;\n    Because.\n"
+    assert judge([1] * 10, "") == ["passed"] * 4
+    assert judge([0] + [1] * 9, "") == ["failed", "passed", "passed", "passed"]
+    assert judge([0, 0] + [1] * 8, "") == ["failed", "failed", "failed", "passed"]
+    assert judge([0] + [1] * 9, good) == ["passed"] * 4
+    assert judge([0] + [1] * 9, "lib/core/*: line1;\n")[3] == "failed"
+    assert judge([1] * 10, good) == ["passed", "passed", "passed", "failed"]
+    assert judge([1] * 10, "lib/wire/*: line1;\n    Because.\n")[3] == "failed"
+
+
 proc.adopt_orphans()
-run([tap_counts, crash_counts, meson_counts, meson_notes, junit_counts, status, deadline, left_behind])
+run([tap_counts, crash_counts, meson_counts, meson_notes, junit_counts, coverage_counts, status,
+     deadline, left_behind])

@@ -8,16 +8,16 @@ Tests that start programs of ours are told by variables:
     WST_WRAP          words to put before a program of ours, split as a shell does; e.g. valgrind
     WST_PATIENCE      seconds that a test waits for something before it fails
     WST_LONG          "1": sweeps run in their long form
-    WST_FUZZ_SECONDS  for each fuzz target
+    WST_FUZZ_SECONDS  for each fuzz target (tests/fuzz/run.py)
 """
 
 import glob
-import json
 import os
 import re
 import shutil
 
 import proc
+from coverage import judge_report as judge_coverage
 from report import (FAILED, PASSED, SKIPPED, Case, from_junit, from_meson, from_program,
                     notes_from_meson)
 
@@ -39,9 +39,10 @@ class Place:
         self.top = os.path.join(TOP, "build-run")
         self.quick, self.long = quick, long
         self.env = {"WST_LONG": "1"} if long else {}
+        if fuzz_seconds is None:
+            fuzz_seconds = 3600 if long else 10
+        self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
         self.notes = []
-        if fuzz_seconds is not None:
-            self.env["WST_FUZZ_SECONDS"] = str(fuzz_seconds)
         self.built = {}
         os.makedirs(os.path.join(self.top, "logs"), exist_ok=True)
 
@@ -56,10 +57,10 @@ class Place:
         os.makedirs(path)
         return path
 
-    def build(self, name, log, options=(), env=None):
+    def build(self, name, log, options=(), env=None, targets=()):
         """
-        Configures and builds in build-run/NAME, once per run.  Returns the directory and the
-        cases: the build itself is one, since a warning is an error in it.
+        Configures and builds in build-run/NAME, once per run: all of it or |targets|.  Returns the
+        directory and the cases: the build itself is one, since a warning is an error in it.
         """
         where = os.path.join(self.top, name)
         if name in self.built:
@@ -69,7 +70,7 @@ class Place:
         if os.path.exists(os.path.join(where, "build.ninja")):
             meson.insert(2, "--reconfigure")
         problem = (proc.run(meson, log, 120, env=env)
-                   or proc.run(["ninja", "-C", where], log, 900, env=env))
+                   or proc.run(["ninja", "-C", where, *targets], log, 900, env=env))
         self.built[name] = not problem
         if problem:
             return where, [Case(f"build {name}", FAILED, f"{problem}\n{tail(log)}")]
@@ -266,6 +267,21 @@ def docs(place, log):
     return cases + script("tests/docs/check.py", log, [where, work], "docs")
 
 
+def fuzz(place, log):
+    if lacking := need("fuzz", "clang"):
+        return lacking
+    names = [os.path.basename(path)[:-2] for path in glob.glob(TOP + "/tests/fuzz/fuzz_*.c")]
+    where, cases = place.build("fuzz", log, ["-Dfuzzing=true", "-Dcli=false", "-Dserver=disabled",
+                                             "-Db_sanitize=address,undefined",
+                                             "-Db_lundef=false"], {"CC": "clang"},
+                               ["tests/fuzz/" + name for name in names])
+    if not place.built["fuzz"]:
+        return cases
+    seconds = int(place.env["WST_FUZZ_SECONDS"])
+    return cases + script("tests/fuzz/run.py", log, [where, place.empty_dir("fuzz-work")], "fuzz",
+                          timeout=600 + seconds * len(names), env=place.env)
+
+
 def sabotage(place, log):
     """Can the checks fail?  In a copy of the tree, which is kept for the next run."""
     work = os.path.join(place.top, "sabotage")
@@ -276,40 +292,29 @@ def sabotage(place, log):
 
 
 def coverage(place, log):
-    where, cases = place.build("coverage", log, ["-Db_coverage=true"], {"CC": "gcc"})
+    # Without inlining, which would count a branch for each copy of it.
+    where, cases = place.build("coverage", log, ["-Db_coverage=true", "-Dbuildtype=debug"],
+                               {"CC": "gcc"})
     if not place.built["coverage"]:
         return cases
     for path in glob.glob(where + "/**/*.gcda", recursive=True):
         os.remove(path)
     cases += meson_test(place, where, log, ["--no-suite", "style", "--no-suite", "abi",
-                                            "--no-suite", "perf"])
+                                            "--no-suite", "perf", "--no-suite", "lint"])
     cases += pytest(place, where, log, "coverage-e2e")
     target = place.empty_dir("coverage-report")
-    summary = target + "/summary.json"
+    report = target + "/report.json"
     command = ["gcovr", "--root", TOP, "--object-directory", where, "--filter", "lib/",
                "--exclude-unreachable-branches", "--exclude-throw-branches",
-               "--json-summary", summary, "--txt", target + "/lines.txt",
+               "--json", report, "--txt", target + "/lines.txt",
                "--html-details", target + "/index.html"]
     problem = proc.run(command, log, 300, cwd=TOP)
     cases.append(Case("coverage report", FAILED if problem else PASSED, problem))
     if not problem:
-        print("\n" + coverage_table(summary) + f"\n  {os.path.relpath(target)}/index.html")
+        table, judged = judge_coverage(report, TOP + "/tests/harness/excuses", TOP)
+        print(f"\n{table}\n  {os.path.relpath(target)}/index.html")
+        cases += judged
     return cases
-
-
-def coverage_table(summary):
-    """Lines and branches of each room and of the whole, from gcovr's summary."""
-    sums = {}
-    with open(summary, encoding="utf-8") as text:
-        for entry in json.load(text)["files"]:
-            for room in (entry["filename"].split("/")[1], "whole"):
-                row = sums.setdefault(room, [0, 0, 0, 0])
-                for at, key in enumerate(("line_covered", "line_total", "branch_covered",
-                                          "branch_total")):
-                    row[at] += entry[key]
-    return "\n".join(f"  {room:8} lines {100 * row[0] / max(row[1], 1):5.1f} %  "
-                     f"branches {100 * row[2] / max(row[3], 1):5.1f} %"
-                     for room, row in sums.items())
 
 
 def chaos(place, log):
@@ -341,9 +346,9 @@ def searched(place):
 
 ALL = {
     "unit": unit, "clang": clang, "setup": setup, "consumer": consumer, "docs": docs, "e2e": e2e,
-    "interop": interop, "chaos": chaos, "asan": asan, "asan-e2e": asan_e2e, "sabotage": sabotage,
-    "valgrind-core": valgrind_core,
-    "valgrind-e2e": valgrind_e2e, "coverage": coverage,
+    "interop": interop, "chaos": chaos, "fuzz": fuzz, "asan": asan, "asan-e2e": asan_e2e,
+    "sabotage": sabotage, "valgrind-core": valgrind_core, "valgrind-e2e": valgrind_e2e,
+    "coverage": coverage,
 }
 QUICK = ["unit", "e2e", "interop"]
 # Valgrind's suites are modes of their own: they need more time than a submission has.

@@ -56,6 +56,21 @@ static void the_token_of_a_store_stays(void **state)
     tale_end(t);
 }
 
+/* ---- A program of an older header ---------------------------------------------------------- */
+
+/* Its struct ends where this one's |arg| stands: what follows it in memory is not looked at. */
+static void a_shorter_struct_has_no_arg(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.config.size = offsetof(struct wst_config, arg);
+    assert_non_null(t->app.config.arg);
+    sim_app_make(&t->app);
+    assert_null(wst_client_arg(t->app.client));
+    tale_end(t);
+}
+
 /* ---- What a store may answer --------------------------------------------------------------- */
 
 static struct wst_client *client;
@@ -231,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_token_of_a_provider_stays),
         cmocka_unit_test(the_token_of_a_store_stays),
+        cmocka_unit_test(a_shorter_struct_has_no_arg),
         cmocka_unit_test(the_log_does_not_run_inside_a_call),
         cmocka_unit_test(a_stored_token_with_a_line_end),
         cmocka_unit_test(stored_numbers_out_of_range),

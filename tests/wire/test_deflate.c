@@ -29,6 +29,7 @@ static const struct agreement agreements[] = {
     {WST__DEFLATE_OFFER, PMD "; client_max_window_bits=10", 1, 15, 10, 0, 0},
     {WST__DEFLATE_OFFER, PMD ";client_max_window_bits=8", 1, 15, 8, 0, 0},
     {WST__DEFLATE_OFFER, PMD " ; client_max_window_bits = \"12\" ", 1, 15, 12, 0, 0},
+    {WST__DEFLATE_OFFER, PMD "\t;\tclient_max_window_bits=10", 1, 15, 10, 0, 0},
     {WST__DEFLATE_OFFER, PMD "; server_max_window_bits=9", 1, 9, 15, 0, 0},
     {WST__DEFLATE_OFFER, PMD "; server_no_context_takeover", 1, 15, 15, 1, 0},
     {WST__DEFLATE_OFFER, PMD "; client_no_context_takeover", 1, 15, 15, 0, 1},
@@ -56,7 +57,10 @@ static const struct agreement agreements[] = {
     {PMD "; server_no_context_takeover", PMD, 0, 0, 0, 0, 0},
     /* What cannot be. */
     {WST__DEFLATE_OFFER, "x-other", 0, 0, 0, 0, 0},
+    {WST__DEFLATE_OFFER, ",", 0, 0, 0, 0, 0},
     {WST__DEFLATE_OFFER, PMD ", " PMD, 0, 0, 0, 0, 0},
+    {WST__DEFLATE_OFFER, PMD "; client_max_window_bits=\"10", 0, 0, 0, 0, 0},
+    {WST__DEFLATE_OFFER, PMD "; client_max_window_bits=1/", 0, 0, 0, 0, 0},
     {WST__DEFLATE_OFFER, PMD ";", 0, 0, 0, 0, 0},
     {WST__DEFLATE_OFFER, PMD "; unknown", 0, 0, 0, 0, 0},
     {WST__DEFLATE_OFFER, PMD "; client_max_window_bits", 0, 0, 0, 0, 0},

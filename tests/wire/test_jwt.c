@@ -60,7 +60,9 @@ static void test_claims(void **state)
         {"{\"exp\":1060", -1},
         {"{\"exp\":1060}x", -1},
         {"not json", -1},
-        {"{\"exp\":1060,\"exp\":2000}", 60}, /* The first counts. */
+        {"{\"exp\":1060,\"exp\":2000}", 60},  /* The first counts. */
+        {"{\"exp\":1060,\"a\":\">>>\"}", 60}, /* With a '-' in base64url, */
+        {"{\"exp\":1060,\"a\":\"???\"}", 60}, /* and with a '_'. */
     };
 
     (void)state;
@@ -98,16 +100,22 @@ static void test_form(void **state)
         {"h.==.s", -1},
         {"h.eyJleHAi OjEwNjB9.s", -1},
         {"h.eyJleHAi+jEwNjB9.s", -1},
+        {"h.eyJleHAi{jEwNjB9.s", -1},
         {"..", -1},
         {"", -1},
         {"opaque-token", -1},
     };
+    static char huge[65536 + 2]; /* One more than is looked at. */
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (wst__jwt_life_s(rows[i].token, strlen(rows[i].token), 1000) != rows[i].life_s)
             fail_msg("%s", rows[i].token);
     }
+    memset(huge, 'h', sizeof huge);
+    memcpy(huge + sizeof huge - 20, ".eyJleHAiOjEwNjB9.s", 20);
+    assert_int_equal(wst__jwt_life_s(huge, sizeof huge - 1, 1000), -1);
+    assert_int_equal(wst__jwt_life_s(huge + 1, sizeof huge - 2, 1000), 60);
     /* No more than |n| bytes are looked at. */
     assert_int_equal(wst__jwt_life_s("h.eyJleHAiOjEwNjB9.sXX", 20, 1000), 60);
     assert_int_equal(wst__jwt_life_s("h.eyJleHAiOjEwNjB9.s", 18, 1000), -1);

@@ -18,6 +18,10 @@
 #define DAY   86400000
 #define YEARS INT64_C(315360000000) /* Ten, in ms. */
 
+#define LETTERS_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LONG_ORIGIN                                                                                \
+    LETTERS_64 LETTERS_64 LETTERS_64 LETTERS_64 LETTERS_64 LETTERS_64 LETTERS_64 LETTERS_64 "a"
+
 /* ---- JSON ---- */
 
 /* The grammar of RFC 8259, and what cJSON would trip over half way. */
@@ -80,6 +84,11 @@ static void test_json_check(void **state)
         {"\"a\nb\"", WST__JSON_WRONG},
         {"\"\\x\"", WST__JSON_WRONG},
         {"\"\\u00g0\"", WST__JSON_WRONG},
+        {"\"\\u00:0\"", WST__JSON_WRONG},
+        {"\"\\u00G0\"", WST__JSON_WRONG},
+        {"\"\\ue000\\uffff\"", WST__JSON_OK},
+        {"\"\\ud83d\\ue000\"", WST__JSON_WRONG},
+        {"\"\\", WST__JSON_CUT},
         {"\"\\ude00\"", WST__JSON_WRONG},
         {"\"\\ud83dx\"", WST__JSON_WRONG},
         {"\"\\ud83d\\n\"", WST__JSON_WRONG},
@@ -148,6 +157,7 @@ static void test_json_pointers(void **state)
         {"/a/b/", -1},
         {"/a/b/+1", -1},
         {"/a/b/1x", -1},
+        {"/a/b/1+", -1},
         {"/m~n", -1},
         {"/dup/0", -1},
         {"a", -1},
@@ -233,6 +243,19 @@ static void test_dates(void **state)
         {"2030-01-31", -1},
         {"2030-01-31T12:00:00Zx", -1},
         {"30-01-31T12:00:00Z", -1},
+        {"2030x01-31T12:00:00Z", -1},
+        {"2030-x1-31T12:00:00Z", -1},
+        {"2030-01x31T12:00:00Z", -1},
+        {"2030-01-3xT12:00:00Z", -1},
+        {"2030-01-31Tx2:00:00Z", -1},
+        {"2030-01-31T12x00:00Z", -1},
+        {"2030-01-31T12:x0:00Z", -1},
+        {"2030-01-31T12:00x00Z", -1},
+        {"2030-01-31T12:00:x0Z", -1},
+        {"2030-01-31T12:00:00.:Z", -1},
+        {"2030-01-31T12:00:00+x1:00", -1},
+        {"2030-01-31T12:00:00+01:x0", -1},
+        {"2030-01-31T12:00:00+01:60", -1},
         {"", -1},
     };
     int64_t ms;
@@ -248,6 +271,26 @@ static void test_dates(void **state)
     assert_int_equal(ms, INT64_C(-62167219200000));
     assert_true(wst__date_rfc3339("0001-01-01T00:00:00Z", &ms));
     assert_int_equal(ms, INT64_C(-62135596800000));
+}
+
+/* Not all that libcurl would take for a date is one of HTTP (RFC 9110, 5.6.7). */
+static void test_http_dates(void **state)
+{
+    static const char good[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+    static const char long_one[] =
+        "Sun, 06 Nov 1994 08:49:37 GMT                                   ";
+    static const char *const wrong[] = {"06 Nov 1994 08:49:37 GMT", "sun, 06 Nov 1994 08:49:37 GMT",
+                                        "Someday", "784111777"};
+    int64_t s;
+
+    (void)state;
+    assert_true(wst__date_http(good, sizeof good - 1, &s));
+    assert_int_equal(s, 784111777);
+    assert_true(wst__date_http(long_one, 63, &s));
+    assert_false(wst__date_http(long_one, 64, &s));
+    assert_false(wst__date_http("", 0, &s));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(wst__date_http(wrong[i], strlen(wrong[i]), &s));
 }
 
 /* ---- Replies ---- */
@@ -668,6 +711,9 @@ static void test_damaged_records(void **state)
         "{\"v\":1,\"origin\":\"o\",\"token\":\"\",\"receivedAt\":1,\"lifeSeconds\":1}",
         "{\"v\":1,\"origin\":\"o\",\"token\":\"a b\",\"receivedAt\":1,\"lifeSeconds\":1}",
         "{\"v\":1,\"origin\":\"o\",\"token\":\"a\\nb\",\"receivedAt\":1,\"lifeSeconds\":1}",
+        "{\"v\":1,\"origin\":\"o\",\"token\":\"a\x7f\",\"receivedAt\":1,\"lifeSeconds\":1}",
+        "{\"v\":1,\"origin\":\"" LONG_ORIGIN
+        "\",\"token\":\"t\",\"receivedAt\":1,\"lifeSeconds\":1}",
         "{\"v\":1,\"origin\":\"o\",\"token\":\"t\",\"receivedAt\":-1,\"lifeSeconds\":1}",
         "{\"v\":1,\"origin\":\"o\",\"token\":\"t\",\"receivedAt\":1e99,\"lifeSeconds\":1}",
         "{\"v\":1,\"origin\":\"o\",\"token\":\"t\",\"receivedAt\":1,\"lifeSeconds\":0}",
@@ -760,15 +806,15 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_check),     cmocka_unit_test(test_json_depth_and_nul),
-        cmocka_unit_test(test_json_pointers),  cmocka_unit_test(test_json_types),
-        cmocka_unit_test(test_dates),          cmocka_unit_test(test_token),
-        cmocka_unit_test(test_ticket),         cmocka_unit_test(test_ticket_url),
-        cmocka_unit_test(test_expiry_formats), cmocka_unit_test(test_success),
-        cmocka_unit_test(test_bad_replies),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_every_cut),      cmocka_unit_test(test_steering),
-        cmocka_unit_test(test_record),         cmocka_unit_test(test_damaged_records),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_json_check),      cmocka_unit_test(test_json_depth_and_nul),
+        cmocka_unit_test(test_json_pointers),   cmocka_unit_test(test_json_types),
+        cmocka_unit_test(test_http_dates),      cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_token),           cmocka_unit_test(test_ticket),
+        cmocka_unit_test(test_ticket_url),      cmocka_unit_test(test_expiry_formats),
+        cmocka_unit_test(test_success),         cmocka_unit_test(test_bad_replies),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_steering),        cmocka_unit_test(test_record),
+        cmocka_unit_test(test_damaged_records), cmocka_unit_test(test_out_of_memory),
     };
 
     memory_init();

@@ -19,7 +19,10 @@
 #define UPGRADE    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 #define GOOD       SWITCH UPGRADE ACCEPT
 #define MAX_HEADER 2048
-#define MAX_BODY   64
+#define LETTERS_33 "abcdefghijklmnopqrstuvwxyzabcdefg"
+#define LONG_NAME                                                                                  \
+    LETTERS_33 LETTERS_33 LETTERS_33 LETTERS_33 LETTERS_33 LETTERS_33 LETTERS_33 LETTERS_33
+#define MAX_BODY 64
 
 /* ---- The request ---- */
 
@@ -222,6 +225,7 @@ static void test_request_refused(void **state)
         {.bearer = "a b"},
         {.bearer = "a\r\n"},
         {.bearer = "\xc3\xbc"},
+        {.bearer = "a\x7f"},
         {.cookies = "a=b\r\n"},
         {.agent = "a\nb"},
     };
@@ -410,6 +414,9 @@ static void test_accepted(void **state)
         {GOOD "Sec-WebSocket-Extensions: Permessage-Deflate ; client_max_window_bits=10\r\n"
               "Sec-WebSocket-Extensions: x-other;a=\",;\"\r\n",
          "", "Permessage-Deflate ; client_max_window_bits=10, x-other;a=\",;\""},
+        {GOOD "Sec-WebSocket-Extensions: x-other;a=\"\\\",\"\r\n", "", "x-other;a=\"\\\",\""},
+        {GOOD "Sec-WebSocket-Extensions: x-other;a=\"\\\r\n", "", "x-other;a=\"\\"},
+        {GOOD "Sec-WebSocket-Extensions: x-other\t;a=1\r\n", "", "x-other\t;a=1"},
         {GOOD "Sec-WebSocket-Extensions:\r\n", "", ""},
         {GOOD "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "", ""},
         {GOOD "X-Empty:\r\nX-Obs: \xfc\r\n", "", ""},
@@ -484,6 +491,8 @@ static void test_bad_answers(void **state)
         {GOOD "Sec-WebSocket-Extensions: permessage-deflate, permessage\r\n\r\n",
          "one we did not offer", 0},
         {GOOD "Sec-WebSocket-Extensions: permessage-deflate2\r\n\r\n", "one we did not offer", 0},
+        {GOOD "Sec-WebSocket-Extensions: y-other\r\n\r\n", "one we did not offer", 0},
+        {GOOD "Sec-WebSocket-Extensions: ;a=1\r\n\r\n", "one we did not offer", 0},
         {"HTTP/1.0 101 OK\r\n" UPGRADE ACCEPT "\r\n", "is a 101 in HTTP/1.0", 0},
         {"SSH-2.0-OpenSSH\r\n", "is not HTTP", 0},
         {"\x15\x03\x01", "is not HTTP", 0},
@@ -497,6 +506,8 @@ static void test_bad_answers(void **state)
         {"HTTP/1.1 1011 x\r\n", "status line", 0},
         {"HTTP/1.1 099 x\r\n", "status line", 0},
         {"HTTP/1.1 1x1 x\r\n", "status that is not a number", 0},
+        {"HTTP/1.1 1+1 x\r\n", "status that is not a number", 0},
+        {"HTTP/1.1x101 x\r\n", "status line", 0},
         {"HTTP/1.1 101 \x01\r\n", "status line", 0},
         {"HTTP/1.1\r\n", "status line", 0},
         {"HTTP/\r\n", "status line", 0},
@@ -509,6 +520,7 @@ static void test_bad_answers(void **state)
         {SWITCH "A: b\r\n\tc\r\n", "no header", 0},
         {SWITCH " A: b\r\n", "no header", 0},
         {SWITCH "A : b\r\n", "no header", 0},
+        {SWITCH "a{b: c\r\n", "no header", 0},
         {SWITCH ": b\r\n", "no header", 0},
         {SWITCH "no colon\r\n", "no header", 0},
         {SWITCH "A: b\x7f\r\n", "no header", 0},
@@ -634,6 +646,16 @@ static void test_refused(void **state)
          "body 'abc' why -40 503", "503'"},
         {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\nzz", false, "body '' why -40 503",
          "503'"},
+        {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\t\r\nabc\r\n0\r\n\r\n", false,
+         "body 'abc' why -40 503", "503'"},
+        {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\rX", false, "body '' why -40 503",
+         "503'"},
+        {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\rX", false,
+         "body 'abc' why -40 503", "503'"},
+        {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\rX", false,
+         "body '' why -40 503", "503'"},
+        {"HTTP/1.1 503 x\r\nTransfer-Encoding: gzip\r\n\r\nabc", true, "body '' why -40 503",
+         "503'"},
         {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", false, "body '' why -40 503",
          "503'"},
         {"HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc", false, "body '' why -40 503",
@@ -694,6 +716,9 @@ static void test_refused(void **state)
         {"HTTP/1.1 503 x\r\nContent-Length: 0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
          "Retry-After: soon\r\n\r\n",
          false, "retry 0 0 ", "503'"},
+        {"HTTP/1.1 503 x\r\nContent-Length: 0\r\nDate: soon\r\n"
+         "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n\r\n",
+         false, "retry 0 0 ", "503'"},
         /* Redirects. */
         {"HTTP/1.1 302 x\r\nContent-Length: 0\r\nLocation: https://login.example.com/a?S3CR3T\r\n"
          "\r\n",
@@ -707,6 +732,14 @@ static void test_refused(void **state)
          "to '' ", "'redirected (no other host is named): not followed (status 301)'"},
         {"HTTP/1.1 301 x\r\nContent-Length: 0\r\nLocation: https://h<b>/\r\n\r\n", false, "to '' ",
          "redirected (no other host"},
+        {"HTTP/1.1 301 x\r\nContent-Length: 0\r\nLocation: x\r\n\r\n", false, "to '' ",
+         "redirected (no other host"},
+        {"HTTP/1.1 301 x\r\nContent-Length: 0\r\nLocation: https:/h/\r\n\r\n", false, "to '' ",
+         "redirected (no other host"},
+        {"HTTP/1.1 301 x\r\nContent-Length: 0\r\nLocation: ?//h/\r\n\r\n", false, "to '' ",
+         "redirected (no other host"},
+        {"HTTP/1.1 301 x\r\nContent-Length: 0\r\nLocation: //" LONG_NAME "/\r\n\r\n", false,
+         "to '' ", "redirected (no other host"},
         {"HTTP/1.1 304 x\r\n\r\n", false, "to '' ", "redirected (no other host"},
         {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nLocation: https://h/\r\n\r\n", false,
          "to '' auth '' sub '' ext '' body '' why -40 401", "401'"},
@@ -723,6 +756,19 @@ static void test_refused(void **state)
          false, "auth 'Bearer' ", "status 401 (Bearer)'"},
         {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nWWW-Authenticate: S3CR3T x\r\n\r\n", false,
          "auth '' ", "status 401'"},
+        {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nWWW-Authenticate: My-own_scheme "
+         "error=\"a_b-c\"\r\n"
+         "\r\n",
+         false, "auth 'My-own_scheme error=\"a_b-c\"' ", "status 401"},
+        {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nWWW-Authenticate: {Bearer}\r\n\r\n", false,
+         "auth '' ", "status 401'"},
+        {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nWWW-Authenticate: " LETTERS_33 " x\r\n\r\n", false,
+         "auth '' ", "status 401'"},
+        {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nWWW-Authenticate: Bearer error=\"\"\r\n\r\n",
+         false, "auth 'Bearer' ", "status 401 (Bearer)'"},
+        {"HTTP/1.1 401 x\r\nContent-Length: 0\r\nWWW-Authenticate: Bearer error=\"" LETTERS_33
+             LETTERS_33 "\"\r\n\r\n",
+         false, "auth 'Bearer' ", "status 401 (Bearer)'"},
     };
 
     (void)state;
@@ -849,6 +895,7 @@ static void test_eof_and_after(void **state)
     run_fresh(&o, "HTTP/1.1 103 x\r\n\r\n", 18, true, whole, 0);
     assert_int_equal(o.rc, WST_ERR_EOF);
     assert_non_null(strstr(o.why.text, "ended in the middle"));
+    assert_null(strstr(o.why.text, "TLS"));
 
     fresh(&u);
     run(&o, &u, refusal, sizeof refusal - 1, false, whole, 0);
@@ -859,6 +906,20 @@ static void test_eof_and_after(void **state)
     assert_int_equal(wst__upgrade_eof(&u, &why), WST_ERR_UPGRADE_REFUSED);
     assert_int_equal(wst__upgrade_eof(&u, NULL), WST_ERR_UPGRADE_REFUSED);
     wst__upgrade_fini(&u);
+    wst__upgrade_fini(&u);
+}
+
+/* A server that wants TLS drops what it cannot read. */
+static void test_eof_without_tls(void **state)
+{
+    struct wst__upgrade_request rq = plain_request("ws://localhost/ws");
+    struct wst__upgrade u;
+    struct wst_cause why;
+
+    (void)state;
+    assert_int_equal(wst__upgrade_init(&u, &rq, MAX_HEADER, MAX_BODY), 0);
+    assert_int_equal(wst__upgrade_eof(&u, &why), WST_ERR_EOF);
+    assert_non_null(strstr(why.text, "does it want TLS (wss)?"));
     wst__upgrade_fini(&u);
 }
 
@@ -953,6 +1014,7 @@ int main(void)
         cmocka_unit_test_teardown(test_ceilings, teardown),
         cmocka_unit_test_teardown(test_no_body_wanted, teardown),
         cmocka_unit_test_teardown(test_eof_and_after, teardown),
+        cmocka_unit_test_teardown(test_eof_without_tls, teardown),
         cmocka_unit_test_teardown(test_out_of_memory, teardown),
         cmocka_unit_test_teardown(test_wiped, teardown),
     };

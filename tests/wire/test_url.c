@@ -71,6 +71,10 @@ static const struct {
     {"http://2130706433/", false, "127.0.0.1", 80, "/", NULL, "il", "127.0.0.1"},
     {"http://[::1]:8080/", false, "::1", 8080, "/", NULL, "i6l", "[::1]:8080"},
     {"https://[2001:DB8:0::1]/", true, "2001:db8::1", 443, "/", NULL, "i6", "[2001:db8::1]"},
+    {"http://[::1:0:1]/", false, "::1:0:1", 80, "/", NULL, "i6", "[::1:0:1]"},
+    {"http://[::1:0:0:0:1]/", false, "::1:0:0:0:1", 80, "/", NULL, "i6", "[::1:0:0:0:1]"},
+    {"http://[0:1::1]/", false, "0:1::1", 80, "/", NULL, "i6", "[0:1::1]"},
+    {"http://[::2]/", false, "::2", 80, "/", NULL, "i6", "[::2]"},
     {"https://h./", true, "h", 443, "/", NULL, "", "h"},
     {"https://under_score.x/", true, "under_score.x", 443, "/", NULL, "", "under_score.x"},
     {"https://ex%61mple.com/", true, "example.com", 443, "/", NULL, "", "example.com"},
@@ -175,6 +179,8 @@ static const struct {
     {"https://1.2.3.4.5/", HTTP, "host name that is not valid"},
     {"https://999.1.1.1/", HTTP, "host name that is not valid"},
     {"https://a.0x7f/", HTTP, "host name that is not valid"},
+    {"https://a.0X7F/", HTTP, "host name that is not valid"},
+    {"https://a.07/", HTTP, "host name that is not valid"},
     {"https://h%00x/", HTTP, "host name that is not valid"},
     {"https://a%2fb/", HTTP, "host name that is not valid"},
     {"https://a*b/", HTTP, "host name that is not valid"},
@@ -414,14 +420,14 @@ static void test_out_of_memory(void **state)
            WST_ERR_CONFIG);
 }
 
-static void test_out_of_memory_derive(void **state)
+/* As starve(), for the URL of step 3. */
+static void starve_derive(const char *text)
 {
     struct wst__url base;
     struct wst__url u;
     long before;
 
-    (void)state;
-    assert_int_equal(wst__url_parse(&base, "wss://h/x?q", WS, "url", NULL), 0);
+    assert_int_equal(wst__url_parse(&base, text, WS, "url", NULL), 0);
     before = memory_alive();
     for (long n = 1;; n++) {
         int rc;
@@ -438,6 +444,39 @@ static void test_out_of_memory_derive(void **state)
     }
     memory_fail_at(0);
     wst__url_fini(&base);
+}
+
+static void test_out_of_memory_derive(void **state)
+{
+    (void)state;
+    starve_derive("wss://h/x?q");
+    starve_derive("wss://h");
+}
+
+/* A buffer that is too small: said so, wherever it ends. */
+static void test_too_large(void **state)
+{
+    int (*const writers[])(const struct wst__url *, struct wst__buf *) = {
+        wst__url_origin, wst__url_host_header, wst__url_http_text};
+    struct wst__url u;
+
+    (void)state;
+    assert_int_equal(wst__url_parse(&u, "https://host:8443/path?query", HTTP, "url", NULL), 0);
+    for (size_t i = 0; i < sizeof writers / sizeof writers[0]; i++) {
+        for (size_t room = 1;; room++) {
+            struct wst__buf b;
+            int rc;
+
+            wst__buf_init(&b, room, false);
+            rc = writers[i](&u, &b);
+            wst__buf_fini(&b);
+            if (rc == 0)
+                break;
+            assert_int_equal(rc, WST_ERR_TOO_LARGE);
+            assert_in_range(room, 1, 64);
+        }
+    }
+    wst__url_fini(&u);
 }
 
 /* What was ours is wiped before it is freed, growth included. */
@@ -470,7 +509,7 @@ int main(void)
         cmocka_unit_test(test_locale),        cmocka_unit_test(test_origin),
         cmocka_unit_test(test_derive),        cmocka_unit_test(test_encode),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_out_of_memory_derive),
-        cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_too_large),     cmocka_unit_test(test_wiped),
     };
 
     memory_init();
