@@ -368,23 +368,26 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
     }
 }
 
-size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
+static size_t show_pieces(struct wst__outbox *o, struct iovec *iov, size_t max)
 {
     struct pieces ps = {iov, max, 0, 0};
 
     if (o->fixed) {
         show_fixed(o, &ps);
-        o->shown = ps.bytes;
-        return ps.count;
-    }
-    o->shown_control = 0;
-    if (o->control) {
+    } else {
+        o->shown_control = 0;
         show_all(o, &ps);
-        o->shown = ps.bytes;
-        return ps.count;
     }
+    o->shown = ps.bytes;
+    return ps.count;
+}
+
+size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
+{
+    if (o->fixed || o->control)
+        return show_pieces(o, iov, max);
     /* Data alone, as most often. */
-    o->shown_first = 0;
+    o->shown_first = o->shown_control = 0;
     o->shown = o->tail - o->head;
     if (o->shown == 0)
         return 0; /* There may be no block. */
