@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HELD_MAX     ((size_t)1 << 20) /* One input buffer is 128 KiB; this is never reached. */
+#define HELD_MAX     ((size_t)1 << 20) /* One input buffer is 64 KiB; this is never reached. */
 #define REQUEST_MAX  ((size_t)64 * 1024)
 #define IOV_MAX_USED 16
 /* In one flush: a callback that sends whenever the queue has drained must not hold up the loop. */

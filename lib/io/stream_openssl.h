@@ -8,7 +8,7 @@
 struct wst__io;
 struct wst__net;
 
-enum { WST__INPUT_BYTES = 128 * 1024 };
+enum { WST__INPUT_BYTES = 64 * 1024 };
 
 /* What all streams of a loop share. */
 struct wst__hub {

@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 
 enum {
-    WST__OUTBOX_CONTROL = 512 << 10, /* Pongs to every ping of a full input buffer fit. */
+    WST__OUTBOX_CONTROL = 256 << 10, /* Pongs to every ping of a full input buffer fit. */
     WST__OUTBOX_PINGS = 64,          /* Pings that wait to leave. */
 };
 

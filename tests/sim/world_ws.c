@@ -16,7 +16,7 @@
 #include <strings.h>
 
 #define BUFFER_MAX   ((size_t)64 << 20)
-#define INPUT_BUFFER ((size_t)128 * 1024)
+#define INPUT_BUFFER ((size_t)64 * 1024)
 #define WINDOW       ((size_t)64 * 1024)
 
 enum phase { DIALING, READY, ENDED, CLOSED };
