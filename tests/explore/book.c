@@ -371,7 +371,7 @@ static void check_cause(const struct book *b, const struct wst__core *before,
             PROMISE(c->other.code == 0);
         break;
     default:
-        PROMISE(!"this event ends something");
+        PROMISE(false && "this event ends something");
     }
 }
 
@@ -548,7 +548,7 @@ static void read_told(struct book *b, const struct wst__core *before, const stru
         read_ended(b, a);
         break;
     default:
-        PROMISE(!"an action that is none");
+        PROMISE(false && "an action that is none");
     }
 }
 

@@ -170,7 +170,7 @@ static void add_timeouts(struct list *l, bool with_rx)
         for (int v = 0; v < 4; v++) {
             struct word *w = add(l, WST__EV_TIMEOUT);
 
-            w->rx = rx;
+            w->rx = (enum word_rx)rx;
             w->verdict = (enum wst_verdict)v;
         }
     }
@@ -195,7 +195,7 @@ static void add_all(struct list *l, enum wst_state state)
     add(l, WST__EV_START);
     add(l, WST__EV_STOP);
     for (int rx = RX_OLD; rx <= (state == WST_STATE_OPEN ? RX_NOW : RX_OLD); rx++)
-        add(l, WST__EV_WAKE)->rx = rx;
+        add(l, WST__EV_WAKE)->rx = (enum word_rx)rx;
     add_timeouts(l, state == WST_STATE_OPEN);
     add(l, WST__EV_TOKEN_OK);
     add_failures(l, WST__EV_TOKEN_FAILED, OF_TOKEN);
