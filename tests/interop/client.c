@@ -69,7 +69,7 @@ static void fill_binary(uint8_t *p, size_t n, uint64_t state)
     for (size_t i = 0; i < n; i++) {
         if (i % 8 == 0)
             state = state * 6364136223846793005u + 1442695040888963407u;
-        p[i] = i % 512 < 128 ? (uint8_t)(state >> (i % 8 * 8)) : (uint8_t)(i / 512);
+        p[i] = (uint8_t)(i % 512 < 128 ? state >> (i % 8 * 8) : i / 512);
     }
 }
 
