@@ -144,8 +144,6 @@ int main(int argc, char **argv)
         {NULL, NULL, NULL}};
     struct lws_context_creation_info info = {.protocols = protocols,
                                              .port = CONTEXT_PORT_NO_LISTEN,
-                                             .gid = -1,
-                                             .uid = -1,
                                              .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
                                                         LWS_SERVER_OPTION_VALIDATE_UTF8};
     struct lws_context *context;
