@@ -23,7 +23,7 @@ static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                          "Content-Length: 2\r\n\r\n{}";
 
 /* What the last request looked like. */
-static char seen[8192];
+static char seen[16384]; /* libcurl sends up to 8 KiB of cookies. */
 
 /* Answers each request of a connection with the text that the test gave. */
 static void answer(struct conn *c)
