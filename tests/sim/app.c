@@ -754,8 +754,10 @@ static char *payload(size_t id, size_t at, size_t n)
 
     if (!text)
         abort();
-    for (size_t i = 0; i < n; i++)
-        text[i] = pattern[(at + i + sizeof pattern - 1 - 10) % (sizeof pattern - 1)];
+    for (size_t i = 0; i < n && i < 26; i++)
+        text[i] = pattern[(at + i + 26 - 10) % 26];
+    for (size_t have = 26; have < n; have *= 2)
+        memcpy(text + have, text, have < n - have ? have : n - have);
     if (at == 0) {
         char name[11];
 
