@@ -38,6 +38,7 @@ static void net_options(const struct wst__config *cfg, struct wst__net_options *
     o->insecure = c->insecure != 0;
     o->proxy = c->proxy;
     o->no_proxy = c->no_proxy;
+    o->allow_plaintext = c->allow_plaintext != 0;
     o->interface = c->interface;
     o->cookies = c->cookies != 0;
 }

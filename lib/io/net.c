@@ -54,6 +54,7 @@ static int set_up(struct wst__net *net, const struct wst__net_options *opt, stru
 {
     int rc = wst__proxies_init(&net->proxies, opt->proxy, opt->no_proxy, get_env, why);
 
+    net->proxies.allow_plaintext = opt->allow_plaintext;
     if (rc == 0)
         rc = set_interface(net, opt->interface, why);
     if (rc == 0)

@@ -32,6 +32,7 @@ struct wst__net_options {
     bool insecure;
     const char *proxy; /* NULL: from the environment, chosen by the target's scheme. */
     const char *no_proxy;
+    bool allow_plaintext; /* Plain connections may leave this machine. */
     const char *interface;
     bool cookies;
 };
