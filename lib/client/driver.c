@@ -477,6 +477,25 @@ static int prepare_upgrade(struct wst_client *cl)
     return rc;
 }
 
+/* Was the token that the upgrade is to show forgotten since step 1? */
+static bool lacks_bearer(const struct wst_client *cl)
+{
+    return config_of(cl)->upgrade_bearer && cl->core.policy.token_step &&
+           wst__secret_empty(&cl->token.value);
+}
+
+static const char *why_no_upgrade(int rc)
+{
+    switch (rc) {
+    case WST_ERR_INVALID:
+        return "the ticket cannot be sent in that place (ticket_in)";
+    case WST_ERR_TOKEN_REFUSED:
+        return "the token was forgotten before it was shown";
+    default:
+        return wst_strerror(rc);
+    }
+}
+
 static void upgrade(struct wst_client *cl)
 {
     struct wst_cause why;
@@ -489,14 +508,15 @@ static void upgrade(struct wst_client *cl)
         config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, cl->arg);
     if (!wst__secret_empty(&cl->ticket))
         wst__steps_ticket_spent(cl);
-    rc = prepare_upgrade(cl);
+    if (config_of(cl)->upgrade_bearer)
+        cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
+    rc = lacks_bearer(cl) ? WST_ERR_TOKEN_REFUSED : prepare_upgrade(cl);
     wst__secret_drop(&cl->ticket); /* It was moved into the request, or is of no use any more. */
     wst__url_fini(&cl->one_time_url);
     if (rc == 0)
         return;
     wst__cause(&why, rc, WST_STEP_CONNECT, "the upgrade request could not be made: %s",
-               rc == WST_ERR_INVALID ? "the ticket cannot be sent in that place (ticket_in)"
-                                     : wst_strerror(rc));
+               why_no_upgrade(rc));
     why.cls = rc == WST_ERR_INVALID ? WST_CLASS_TRANSIENT : why.cls;
     push_link_failure(cl, WST__EV_LINK_FAILED, &why, 0, 0);
 }

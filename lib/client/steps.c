@@ -446,6 +446,7 @@ void wst__steps_ensure_token(struct wst_client *cl)
     read_clock(cl, &t);
     cl->step_us = t.now_us;
     tell(cl, WST_PROGRESS_TOKEN_ENSURE);
+    cl->token_changed = false; /* Whatever follows is of after the change. */
     if (!wst__token_load(&cl->token, on_token_loaded))
         decide_token(cl);
 }
@@ -456,12 +457,19 @@ void wst__steps_get_ticket(struct wst_client *cl)
     const struct exchange x = {WST_STEP_TICKET, &cl->shared->config.ticket_url, c->ticket_method,
                                c->ticket_body, c->ticket_content_type};
     struct wst__event sent = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
+    struct wst_cause why;
     struct wst__time t;
 
     read_clock(cl, &t);
     cl->step_us = t.now_us;
-    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
+    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
+    if (cl->core.policy.token_step && wst__secret_empty(&cl->token.value)) {
+        wst__cause(&why, WST_ERR_TOKEN_REFUSED, WST_STEP_TICKET,
+                   "the token was forgotten before a ticket was asked for");
+        push_failed(cl, WST_STEP_TICKET, &why, 0, 0); /* Not as nobody. */
+        return;
+    }
     if (c->ticket_step == WST_STEP_MODE_CALLBACK) {
         wst__driver_push(cl, &sent);
         ask_application(cl, WST_STEP_TICKET);
