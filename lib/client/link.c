@@ -73,7 +73,7 @@ struct wst__link {
     /* When the newest pings left, by number; 0: no answer is awaited.  On a long way one leaves
      * before the one before it is answered, and each answer counts. */
     uint64_t ping_left_us[PINGS];
-    bool ping_waits;        /* The newest, for its turn to leave. */
+    uint8_t pings_wait;     /* How many of these wait for their turn to leave. */
     int end_code;           /* Received close code; 1006: the peer broke the protocol; 0: none. */
     struct numbers numbers; /* Of what ends or has broken the link. */
     struct texts *texts;    /* The same in words. */
@@ -92,7 +92,7 @@ static uint64_t clock_us(const struct wst__link *link)
 /* Is an answer to a ping awaited? */
 static bool awaits_pong(const struct wst__link *link)
 {
-    return link->ping_waits || link->ping_left_us[link->ping_seq % PINGS] != 0;
+    return link->pings_wait || link->ping_left_us[link->ping_seq % PINGS] != 0;
 }
 
 /* Bytes have come: the loop has polled just now.  Its clock may be a millisecond behind, which
@@ -573,10 +573,10 @@ static bool flush_request(struct wst__link *link)
 /* May end the link: the last thing that a flush does. */
 static void note_ping_left(struct wst__link *link, uint64_t now_us)
 {
-    if (!link->ping_waits || !wst__ws_ping_left(link->ws))
+    if (!link->pings_wait || !wst__ws_ping_left(link->ws))
         return;
-    link->ping_waits = false;
-    link->ping_left_us[link->ping_seq % PINGS] = now_us;
+    for (uint64_t seq = link->ping_seq; link->pings_wait; link->pings_wait--, seq--)
+        link->ping_left_us[seq % PINGS] = now_us;
     link->cbs->ping_left(link->arg);
 }
 
@@ -587,7 +587,7 @@ static void flush_messages(struct wst__link *link)
     size_t left = FLUSH_MAX;
     uint64_t now_us = 0;
 
-    if (link->ping_waits)
+    if (link->pings_wait)
         now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
     while (wst__ws_buffered(link->ws) > 0) {
         size_t count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
@@ -699,13 +699,16 @@ int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, con
 
 int wst__link_ping(struct wst__link *link)
 {
-    int rc;
+    uint64_t seq = link->ping_seq + 1;
+    int rc = wst__ws_ping(link->ws, &seq, sizeof seq);
 
-    link->ping_left_us[++link->ping_seq % PINGS] = 0;
-    rc = wst__ws_ping(link->ws, &link->ping_seq, sizeof link->ping_seq);
-    if (rc == 0)
-        link->ping_waits = true;
-    return rc;
+    if (rc != 0)
+        return rc;
+    link->ping_seq = seq;
+    link->ping_left_us[seq % PINGS] = 0;
+    if (link->pings_wait < PINGS)
+        link->pings_wait++;
+    return 0;
 }
 
 void wst__link_close(struct wst__link *link, int code, const char *reason)
