@@ -714,6 +714,28 @@ static void test_many_cookies(void **state)
     server_stop(s);
 }
 
+/* More cookies than a header should carry: step 3 goes with some of them, as steps 1 and 2 do. */
+static void test_more_cookies_than_a_header(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(forty_new_cookies, NULL, NULL);
+    struct wst__net_options with = {.proxy = "", .cookies = true};
+    struct wst__net *net = world_net_with(w, &with);
+    struct wst__buf b;
+    struct call c;
+
+    cookies_set = 0;
+    wst__buf_init(&b, 16 * 1024, true); /* As the driver's. */
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(wst__cookies(net, url_of("ws", "127.0.0.1", s, "/"), &b), 0);
+    assert_true(b.len > 8192 - 200 && b.len <= 8192);
+    assert_int_equal(memcmp(b.data + b.len - 4, "0007", 4), 0); /* Whole ones. */
+    wst__buf_fini(&b);
+    wst__net_free(net);
+    server_stop(s);
+}
+
 static void test_interface(void **state)
 {
     struct world *w = *state;
@@ -762,6 +784,7 @@ int main(void)
         IN_WORLD(test_interface),
         IN_WORLD(test_cookies),
         IN_WORLD(test_many_cookies),
+        IN_WORLD(test_more_cookies_than_a_header),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
