@@ -206,7 +206,7 @@ static char ca_path[256];
 static struct wst__net *net_by(struct world *w, const char *kind, const char *credentials,
                                const struct server *proxy)
 {
-    char url[256];
+    char url[512];
     struct wst__net_options opt = {.ca_file = ca_path, .proxy = url};
 
     (void)snprintf(url, sizeof url, "%s://%s127.0.0.1:%u", kind, credentials, server_port(proxy));
@@ -450,6 +450,7 @@ static void test_target_is_down(void **state)
 static void test_socks(void **state)
 {
     struct world *w = *state;
+    char credentials[400];
     struct server *proxy = server_start(socks_proxy, NULL, NULL);
     struct wst__net *net = net_by(w, "socks5", "", proxy);
 
@@ -470,6 +471,18 @@ static void test_socks(void **state)
     wst__net_free(net);
     net = net_by(w, "socks5h", "", proxy);
     expect_failure(w, net, WST_ERR_PROXY_AUTH, "SOCKS");
+    wst__net_free(net);
+    /* RFC 1929 has one byte for each length: that never works, and is said so. */
+    memset(credentials, 'x', 300);
+    (void)strcpy(credentials + 300, ":sesame@");
+    net = net_by(w, "socks5h", credentials, proxy);
+    expect_failure(w, net, WST_ERR_PROXY_AUTH, "255");
+    wst__net_free(net);
+    (void)strcpy(credentials, "user:");
+    memset(credentials + 5, 'x', 300);
+    (void)strcpy(credentials + 305, "@");
+    net = net_by(w, "socks5h", credentials, proxy);
+    expect_failure(w, net, WST_ERR_PROXY_AUTH, "255");
     wst__net_free(net);
     server_stop(proxy);
 }
