@@ -36,8 +36,8 @@ enum {
      */
     ERRORS_IN_A_ROW = 16,
     HANDSHAKES_A_TURN = 4,
-    /* The driver has its own, shorter deadlines; this one is against a forgotten transfer. */
-    CONNECT_MS = 60 * 1000
+    /* The driver has its own deadlines, of a week at most; libcurl's would be five minutes. */
+    CONNECT_MS = 7 * 24 * 3600 * 1000
 };
 
 struct sock {
