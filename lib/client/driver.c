@@ -428,7 +428,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .headers = wst__fields_list(fields),
         .extensions = c->compress ? c->compress_offer : NULL,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
-        .cookies = wst__fields_given(fields, "Cookie") ? NULL : cookies,
+        .cookies = cookies,
     };
 
     if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)

@@ -672,6 +672,35 @@ static void test_cookies(void **state)
     server_stop(s);
 }
 
+/* RFC 6265, 5.4: one Cookie header, with those that were set and the application's own. */
+static void test_own_cookies(void **state)
+{
+    static const char *const own[] = {"Cookie: own=1", "X-Other: x", "cookie:  more=2", NULL};
+    struct world *w = *state;
+    struct server *s = server_start(answer, set_cookies, NULL);
+    struct wst__net_options with = {.proxy = "", .cookies = true};
+    struct wst__net *net = world_net_with(w, &with);
+    struct wst__net *without = world_net(w, NULL);
+    const char *line;
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    call_start(&c, net, "GET", url_of("http", "127.0.0.1", s, "/"), own, NULL);
+    world_run(w, &c.done);
+    line = strstr(seen, "\r\nCookie: ");
+    assert_non_null(line);
+    assert_null(strstr(line + 4, "ookie:"));
+    assert_true(strstr(line, "lb=node-7; ") && strstr(line, "; own=1; more=2\r\n"));
+    assert_non_null(strstr(seen, "\r\nX-Other: x\r\n"));
+    expect_cookies(net, url_of("ws", "127.0.0.1", s, "/"), "lb=node-7; sealed=1");
+    call_start(&c, without, "GET", url_of("http", "127.0.0.1", s, "/"), own, NULL);
+    world_run(w, &c.done);
+    assert_non_null(strstr(seen, "\r\nCookie: own=1; more=2\r\n"));
+    wst__net_free(net);
+    wst__net_free(without);
+    server_stop(s);
+}
+
 static unsigned cookies_set;
 
 static void forty_new_cookies(struct conn *c)
@@ -783,6 +812,7 @@ int main(void)
         IN_WORLD(test_distrust),
         IN_WORLD(test_interface),
         IN_WORLD(test_cookies),
+        IN_WORLD(test_own_cookies),
         IN_WORLD(test_many_cookies),
         IN_WORLD(test_more_cookies_than_a_header),
     };

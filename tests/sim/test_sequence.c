@@ -1,6 +1,7 @@
 /* Stories of the sequence: token, ticket, and the dial beside them, until the link is open. */
 #include "sim/tale.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void first_connect(void **state)
@@ -643,6 +644,24 @@ static void token_without_ticket(void **state)
     tale_end(t);
 }
 
+/* Those that steps 1 and 2 brought, and the application's own, in one header (RFC 6265, 5.4). */
+static void cookies_of_both(void **state)
+{
+    static const struct wst_header own = {WST_STEP_NONE, "Cookie", "own=1"};
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.config.cookies = 1;
+    t->app.config.headers = &own;
+    t->app.config.header_count = 1;
+    (void)snprintf(t->w.cookie, sizeof t->w.cookie, "lb=7");
+    tale_start(t);
+    tale_run(t, 100);
+    assert_non_null(strstr(t->w.trace, "upgrade with cookies: lb=7; own=1\n"));
+    assert_true(t->app.open);
+    tale_end(t);
+}
+
 /* The reply names the whole URL: nothing can be dialed before it. */
 static void whole_one_time_url(void **state)
 {
@@ -1053,6 +1072,7 @@ int main(void)
         cmocka_unit_test(no_token_step),
         cmocka_unit_test(no_ticket_step),
         cmocka_unit_test(token_without_ticket),
+        cmocka_unit_test(cookies_of_both),
         cmocka_unit_test(whole_one_time_url),
         cmocka_unit_test(ticket_as_subprotocol),
         cmocka_unit_test(ticket_as_chosen_subprotocol),

@@ -199,6 +199,9 @@ static void on_tapped_request(struct wst__stream *s, const char *head)
     find_header(head, "Authorization", text, sizeof text);
     if (*text)
         sim_trace(w, "upgrade with a token");
+    find_header(head, "Cookie", text, sizeof text);
+    if (*text)
+        sim_trace(w, "upgrade with cookies: %s", text);
     find_ticket_text(w, head, text, sizeof text);
     t = *text ? sim_ticket_find(w, text) : NULL;
     check_request(w, head);
