@@ -853,6 +853,20 @@ void wst__driver_on_turn(void *arg)
         wst__client_release(cl);
 }
 
+/* A server that refuses the upgrade, and never ends the body behind it, has said all that counts.
+ */
+static void look_for_refusal(struct wst_client *cl)
+{
+    const struct wst__core *core = &cl->core;
+    struct wst__time t;
+
+    if (core->state != WST_STATE_CONNECTING || !cl->link)
+        return;
+    read_clock(cl, &t);
+    if (t.now_ms >= core->step_due || t.now_ms >= core->attempt_due)
+        wst__link_time_is_up(cl->link);
+}
+
 void wst__driver_on_timer(void *arg)
 {
     struct wst_client *cl = arg;
@@ -861,6 +875,7 @@ void wst__driver_on_timer(void *arg)
     cl->armed_ms = WST__NEVER;
     if (cl->closing)
         return; /* The turn that was asked for ends it; armed again, it would be due at once. */
+    look_for_refusal(cl);
     wst__driver_push(cl, &ev);
     wst__driver_pump(cl);
 }

@@ -685,6 +685,16 @@ int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request 
     return 0;
 }
 
+void wst__link_time_is_up(struct wst__link *link)
+{
+    struct wst_cause why = {0};
+
+    if (link->phase != UPGRADING || !wst__upgrade_is_refusal(link->up))
+        return;
+    (void)wst__upgrade_eof(link->up, &why);
+    finish(link, &why);
+}
+
 int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
                    void *ref)
 {

@@ -55,6 +55,9 @@ int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
                   const struct wst__stream_request *rq, const struct wst__link_cbs *cbs, void *arg);
 /* Writes the upgrade.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
 int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq);
+/* No more time for the answer to the upgrade: a refusal whose head has come is told as |failed|.
+ * From the loop only. */
+void wst__link_time_is_up(struct wst__link *link);
 int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
                    void *ref);
 int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, const void *data,

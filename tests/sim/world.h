@@ -51,7 +51,8 @@ struct sim_ws_plan {
     uint64_t chunk_ms;   /* Between two pieces. */
     size_t window;       /* What the client's kernel takes; 0: 64 KiB. */
     bool silent;         /* Reads the request and says nothing. */
-    const char *raw;     /* Says this instead of a response. */
+    const char *raw;     /* Says this instead of a response, */
+    bool hangs;          /* and does not end the connection behind it. */
     int status;          /* Refuses with this; 0: by itself. */
     const char *headers; /* Of that refusal, each line ended. */
     const char *body;

@@ -408,7 +408,8 @@ static void answer_request(struct wst__stream *s, const char *head)
         end_to_client(s, WST_ERR_EOF);
     } else if (p->raw) {
         to_client(s, p->raw, strlen(p->raw));
-        end_to_client(s, WST_ERR_EOF);
+        if (!p->hangs)
+            end_to_client(s, WST_ERR_EOF);
     } else if (p->status) {
         refuse_upgrade(s, p->status, p->headers ? p->headers : "", p->body ? p->body : "");
     } else if (redeem(s, head)) {
