@@ -76,7 +76,7 @@ static void init_fields(struct wst_client *cl)
         (struct wst__log){cl->shared->config.c.log_cb, cl->arg, cl->shared->config.c.log_level};
     cl->turn.cb = wst__driver_on_turn;
     cl->turn.arg = cl;
-    cl->armed_ms = WST__NEVER;
+    wst__timer_init(&cl->timer, wst__driver_on_timer, cl);
     wst__token_init(&cl->token, cl);
 }
 
@@ -95,14 +95,8 @@ static int make_parts(struct wst_client *cl, struct wst_cause *why)
     if (rc == 0)
         rc = take_token(cl);
     if (rc == 0)
-        rc = p->mailbox_new(p->world, &cl->mailbox);
-    if (rc == 0)
-        rc = p->timer_new(p->world, wst__driver_on_timer, cl, &cl->timer);
-    if (rc == 0)
         return 0;
     wst__cause(why, rc, WST_STEP_NONE, "the client could not be made: %s", wst_strerror(rc));
-    if (cl->mailbox)
-        p->mailbox_close(p->world, cl->mailbox, NULL, NULL);
     p->turn_drop(p->world, &cl->turn);
     wst__token_fini(&cl->token);
     p->net_free(p->world, cl->net);
@@ -427,20 +421,18 @@ void wst__client_release(struct wst_client *cl)
         return; /* The token's file is being written: that asks for another turn. */
     cl->released = true;
     wst__token_fini(&cl->token);
-    cl->handles += 2;
-    p->timer_close(p->world, cl->timer, wst__client_handle_gone);
-    cl->timer = NULL;
-    p->mailbox_close(p->world, cl->mailbox, wst__client_handle_gone, cl);
+    p->timer_set(p->world, &cl->timer, WST__NEVER);
+    cl->handles++;
+    p->mailbox_close(p->world, &cl->mailbox, wst__client_handle_gone, cl);
 }
 
 /* ---- Other threads ------------------------------------------------------------------------- */
 
-static void run_posted(void *a, void *b)
+static void run_posted(void *arg)
 {
-    struct wst__posted *posted = b;
-    struct wst_client *cl = a;
+    struct wst__posted *posted = arg;
 
-    posted->fn(cl, posted->arg);
+    posted->fn(posted->client, posted->arg);
     wst__free(posted);
 }
 
@@ -454,9 +446,11 @@ int wst_client_post(struct wst_client *cl, wst_post_cb fn, void *arg)
     posted = wst__malloc(sizeof *posted);
     if (!posted)
         return WST_ERR_NOMEM;
+    posted->letter = (struct wst__letter){.run = run_posted, .arg = posted};
+    posted->client = cl;
     posted->fn = fn;
     posted->arg = arg;
-    rc = cl->ports->mailbox_post(cl->mailbox, run_posted, cl, posted);
+    rc = cl->ports->mailbox_post(cl->ports->world, &cl->mailbox, &posted->letter);
     if (rc != 0)
         wst__free(posted);
     return rc;

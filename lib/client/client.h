@@ -29,6 +29,8 @@ struct wst__provided {
 
 /* A call from another thread. */
 struct wst__posted {
+    struct wst__letter letter;
+    struct wst_client *client;
     wst_post_cb fn;
     void *arg;
 };
@@ -75,8 +77,7 @@ struct wst_client {
     bool paused;
     bool receiving; /* Messages are handed out: what is sent meanwhile leaves behind them. */
     struct wst__turn turn;
-    struct wst__timer *timer;
-    uint64_t armed_ms;
+    struct wst__timer timer;
 
     struct wst__offline offline;
 
@@ -118,10 +119,10 @@ struct wst_client {
     bool closing;     /* wst_client_close() was called. */
     bool ended;       /* Everything has been told. */
     bool released;    /* Everything has been given back, |handles| have to leave the loop. */
-    unsigned handles; /* Of ours in the loop: links, timer, mailbox, files. */
+    unsigned handles; /* Of ours in the loop: links, mailbox, files. */
     wst_close_cb close_cb;
     void *close_arg;
-    struct wst__mailbox *mailbox;
+    struct wst__mailbox mailbox;
 };
 
 /* A handle of ours left the loop. */

@@ -776,10 +776,8 @@ static void arm(struct wst_client *cl)
     uint64_t too_old = wst__offline_due(cl);
 
     due = due < too_old ? due : too_old;
-    if (due == cl->armed_ms || !cl->timer)
-        return;
-    cl->armed_ms = due;
-    cl->ports->timer_set(cl->ports->world, cl->timer, due);
+    if (due != wst__timer_due_ms(&cl->timer))
+        cl->ports->timer_set(cl->ports->world, &cl->timer, due);
 }
 
 void wst__driver_pump(struct wst_client *cl)
@@ -838,7 +836,6 @@ void wst__driver_on_timer(void *arg)
     struct wst_client *cl = arg;
     struct wst__event ev = {.type = WST__EV_TIMEOUT};
 
-    cl->armed_ms = WST__NEVER;
     if (cl->closing)
         return; /* The turn that was asked for ends it; armed again, it would be due at once. */
     wst__driver_push(cl, &ev);

@@ -78,7 +78,8 @@ SABOTAGES = [Sabotage(*row) for row in [
      ATTEMPT, "    c->attempt_due = wst__after(ev->now_ms, c->policy.attempt_timeout_ms);\n", "",
      "sim/test_sim_sequence", "attempt_times_out"),
     ("the driver does not arm its timer", ["promise 4"],
-     DRIVER, "    if (due == cl->armed_ms || !cl->timer)", "    if (due != cl->armed_ms || !cl->timer)",
+     DRIVER, "    if (due != wst__timer_due_ms(&cl->timer))",
+     "    if (due == wst__timer_due_ms(&cl->timer))",
      "sim/test_sim_failures", "ladder"),
     # ---- 5: paired events
     ("an end by stop is not told", ["promise 5"],
