@@ -57,7 +57,6 @@ static int take_token(struct wst_client *cl)
 
 static int make_core(struct wst_client *cl)
 {
-    struct wst__policy policy;
     uint64_t seed;
     int rc = cl->ports->random(cl->ports->world, &seed, sizeof seed);
 
@@ -65,8 +64,7 @@ static int make_core(struct wst_client *cl)
         rc = cl->ports->random(cl->ports->world, cl->hash_key, sizeof cl->hash_key);
     if (rc != 0)
         return rc;
-    wst__config_policy(&cl->shared->config, &policy);
-    wst__core_init(&cl->core, &policy, seed);
+    wst__core_init(&cl->core, &cl->shared->policy, seed);
     return 0;
 }
 

@@ -736,7 +736,7 @@ static bool ask_verdict(struct wst_client *cl, struct wst__event *ev)
     if (wst__core_is_late(&cl->core, ev) || ev->type == WST__EV_LINK_CLOSING)
         return false;
     if (f.cls == WST_CLASS_NONE)
-        f.cls = wst__verdict(&cl->core.policy, &f, cl->core.stable);
+        f.cls = wst__verdict(cl->core.policy, &f, cl->core.stable);
     wst__report_cause(cl, &f, &cause);
     ev->failure.verdict = c->on_verdict(cl, &cause, cl->arg);
     return true;
