@@ -74,10 +74,10 @@ static void port_mailbox_close(void *world, struct wst__mailbox *box, void (*clo
     wst__mailbox_close(&io_of(world)->mail, box, closed, arg);
 }
 
-static int port_net_new(void *world, const struct wst__net_options *opt, const struct wst__log *log,
-                        struct wst__net **out, struct wst_cause *why)
+static int port_net_new(void *world, const struct wst__net_options *opt, struct wst__net **out,
+                        struct wst_cause *why)
 {
-    return wst__net_new(io_of(world), opt, log, out, why);
+    return wst__net_new(io_of(world), opt, out, why);
 }
 
 static void port_net_free(void *world, struct wst__net *net)

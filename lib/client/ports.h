@@ -53,8 +53,8 @@ struct wst__ports {
                           void *arg);
 
     /* Copies the options; checks what can be checked without files.  CONFIG, NOMEM. */
-    int (*net_new)(void *world, const struct wst__net_options *opt, const struct wst__log *log,
-                   struct wst__net **out, struct wst_cause *why);
+    int (*net_new)(void *world, const struct wst__net_options *opt, struct wst__net **out,
+                   struct wst_cause *why);
     void (*net_free)(void *world, struct wst__net *net); /* Nothing of it is under way any more. */
     /* The Cookie header's value for this URL, added to |out| (a secret buffer). */
     int (*cookies)(void *world, struct wst__net *net, const char *url, struct wst__buf *out);

@@ -65,8 +65,8 @@ static int set_up(struct wst__net *net, const struct wst__net_options *opt, stru
     return rc;
 }
 
-int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, const struct wst__log *log,
-                 struct wst__net **out, struct wst_cause *why)
+int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, struct wst__net **out,
+                 struct wst_cause *why)
 {
     struct wst__net *net = wst__calloc(1, sizeof *net);
     int rc;
@@ -74,8 +74,6 @@ int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, const s
     if (!net)
         return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
     net->io = io;
-    if (log)
-        net->log = *log;
     net->own_ctx = wst__tls_is_ours(curl_version_info(CURLVERSION_NOW)->ssl_version);
     rc = set_up(net, opt, why);
     if (rc != 0) {

@@ -18,13 +18,12 @@ struct wst__net {
     struct wst__proxies proxies;
     char *interface; /* As libcurl wants it; NULL: any. */
     CURLSH *share;   /* NULL: no cookies. */
-    struct wst__log log;
-    bool own_ctx; /* libcurl's TLS is our OpenSSL: it gets our trust as it is. */
+    bool own_ctx;    /* libcurl's TLS is our OpenSSL: it gets our trust as it is. */
 };
 
 /* See client/ports.h. */
-int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, const struct wst__log *log,
-                 struct wst__net **out, struct wst_cause *why);
+int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, struct wst__net **out,
+                 struct wst_cause *why);
 void wst__net_free(struct wst__net *net);
 /* Interface, proxy and the way to it, for an easy handle of this net.  NOMEM. */
 int wst__net_apply(const struct wst__net *net, CURL *easy, const char *proxy);

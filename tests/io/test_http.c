@@ -735,7 +735,7 @@ static void test_interface(void **state)
     assert_non_null(strstr(c.why.text, "no-such-if0"));
     wst__net_free(net);
     opt.interface = "a!b";
-    assert_int_equal(wst__net_new(&w->io, &opt, NULL, &net, &why), WST_ERR_CONFIG);
+    assert_int_equal(wst__net_new(&w->io, &opt, &net, &why), WST_ERR_CONFIG);
     assert_non_null(strstr(why.text, "interface"));
     server_stop(s);
 }

@@ -203,7 +203,7 @@ static void begin_all(struct all *a, const struct wst__ports *p, const struct se
     memset(a, 0, sizeof *a);
     a->p = p;
     p->clock(w, &now);
-    assert_int_equal(p->net_new(w, &opt, NULL, &a->net, &why), 0);
+    assert_int_equal(p->net_new(w, &opt, &a->net, &why), 0);
     wst__timer_init(&a->timer, on_timer, a);
     p->timer_set(w, &a->timer, now.now_ms + 100000);
     begin_http(a, 0, "http", silent);

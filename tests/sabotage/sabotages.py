@@ -103,8 +103,8 @@ SABOTAGES = [Sabotage(*row) for row in [
      "lib/base/secret.c", "        wst__wipe(s->wst__bytes, s->len);", "        (void)s->len;",
      "base/test_base_secret", "test_drop_wipes"),
     ("the ticket is logged", ["promise 8"],
-     STEPS, "    cl->stats.tickets_fetched++;",
-     "    cl->stats.tickets_fetched++;\n    wst__log(&cl->log, WST_LOG_INFO, \"%s\", "
+     STEPS, "    cl->counts.tickets_fetched++;",
+     "    cl->counts.tickets_fetched++;\n    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, \"%s\", "
      "wst__secret_expose(&cl->ticket));",
      "sim/test_sim_seeds", None),
     # ---- 9: credentials go home only

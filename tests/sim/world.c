@@ -453,13 +453,12 @@ static void mailbox_close(void *world, struct wst__mailbox *box, void (*closed)(
 
 /* ---- The net ------------------------------------------------------------------------------- */
 
-static int net_new(void *world, const struct wst__net_options *opt, const struct wst__log *log,
-                   struct wst__net **out, struct wst_cause *why)
+static int net_new(void *world, const struct wst__net_options *opt, struct wst__net **out,
+                   struct wst_cause *why)
 {
     struct sim_world *w = world;
     struct wst__net *net = sim_alloc(w, sizeof *net);
 
-    (void)log;
     (void)why;
     net->cookies = opt->cookies;
     w->net = *out = net;
