@@ -344,32 +344,25 @@ static const struct wst__link_cbs link_cbs = {
     .wants_flush = on_link_wants_flush,
     .received = on_link_received,
     .unsent = on_link_unsent,
+    .gone = wst__client_handle_gone,
 };
 
 /* ---- Actions on the link ------------------------------------------------------------------- */
 
 static void dial(struct wst_client *cl)
 {
-    const struct wst_config *c = config_of(cl);
     const struct wst__url *url = wst__client_target(cl);
-    const struct wst__link_config lc = {
+    const struct wst__link_request rq = {
         .ports = cl->ports,
         .net = cl->net,
-        .max_header_bytes = c->max_header_bytes,
-        .max_body_bytes = c->max_body_bytes,
-        .max_message_bytes = c->max_message_bytes,
-        .max_queue_bytes = c->max_queue_bytes,
-        .queue_low_water = c->queue_low_water,
-        .offered_extensions = c->compress ? c->compress_offer : NULL,
-        .compress_min_bytes = c->compress_min_bytes,
-        .chunks = c->on_chunk != NULL,
+        .config = config_of(cl),
+        .stream = {.host = url->host, .port = url->port, .tls = url->tls},
     };
-    const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
     int rc;
 
     cl->link_attempt = cl->core.attempt;
-    rc = wst__link_new(&cl->link, &lc, &rq, &link_cbs, cl);
+    rc = wst__link_new(&cl->link, &rq, &link_cbs, cl);
     if (rc == 0) {
         wst__link_pause(cl->link, cl->paused);
         return;
@@ -405,7 +398,7 @@ static void drop_link(struct wst_client *cl)
         keep_end(cl, &end);
     cl->link = NULL;
     cl->handles++;
-    wst__link_drop(link, wst__client_handle_gone, cl);
+    wst__link_drop(link);
 }
 
 static int write_upgrade(struct wst_client *cl, const struct wst__url *url,

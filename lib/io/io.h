@@ -32,6 +32,7 @@ struct wst__io {
     struct wst__timers timers;
     struct wst__files files;
     struct wst__hub hub;
+    struct wst__net *nets;     /* One for each set of options in use. */
     struct wst__trust *trusts; /* One for each set of TLS options in use. */
     struct wst__multi *multis; /* One for each of those. */
 };

@@ -1,4 +1,7 @@
-/* What a client's options make of the network: trust, proxy, cookies.  Made once per client. */
+/*
+ * What a client's options make of the network: trust, proxy, cookies.  Clients of one loop for whom
+ * they make the same share it, unless it has cookies.
+ */
 #ifndef WST_IO_NET_H
 #define WST_IO_NET_H
 
@@ -13,6 +16,8 @@ struct wst__multi;
 
 struct wst__net {
     struct wst__io *io;
+    struct wst__net *next, *prev; /* Of the io room. */
+    size_t users;
     struct wst__trust *trust;
     struct wst__multi *multi;
     struct wst__proxies proxies;
@@ -24,6 +29,7 @@ struct wst__net {
 /* See client/ports.h. */
 int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, struct wst__net **out,
                  struct wst_cause *why);
+/* The last user frees it. */
 void wst__net_free(struct wst__net *net);
 /* Interface, proxy and the way to it, for an easy handle of this net.  NOMEM. */
 int wst__net_apply(const struct wst__net *net, CURL *easy, const char *proxy);

@@ -18,6 +18,7 @@ struct wst__proxies {
 int wst__proxies_init(struct wst__proxies *p, const char *proxy, const char *no_proxy,
                       const char *(*env)(const char *name), struct wst_cause *why);
 void wst__proxies_fini(struct wst__proxies *p);
+bool wst__proxies_equal(const struct wst__proxies *a, const struct wst__proxies *b);
 
 /*
  * The proxy's URL for this target: "" for none.  PROXY: there is one that cannot be used; |why|
