@@ -78,6 +78,7 @@ struct wst__stream_timing {
     uint64_t dns_us, tcp_us, tls_us;
 };
 struct wst__stream;
+/* Lives as long as the stream. */
 struct wst__stream_cbs {
     /* It stands, TLS included; nothing has been written. */
     void (*ready)(void *arg, const struct wst__stream_timing *timing);
