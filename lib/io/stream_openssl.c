@@ -47,11 +47,21 @@ enum phase {
     CLOSED /* stream_close() was called: no callback runs but the last. */
 };
 
+/* What it needs until it is ready, and not then. */
+struct opening {
+    struct wst__dial *dial;
+    struct wst__trust_wait wait;
+    struct wst__stream *next; /* QUEUED. */
+    struct wst__stream_timing timing;
+    uint64_t tls_begun_us;
+};
+
 struct wst__stream {
     struct wst__io *io;
     struct wst__net *net; /* Not after CLOSED. */
-    struct wst__stream_cbs cbs;
+    const struct wst__stream_cbs *cbs;
     void *arg;
+    struct opening *opening; /* NULL from READY on. */
     enum phase phase;
     bool tls;
     bool needs_trust;      /* OPENING: it is not loaded yet. */
@@ -66,25 +76,19 @@ struct wst__stream {
     int fd;
     int write_errno; /* Writing has failed. */
     uv_poll_t poll;
-    char *host;
     struct wst__tls_peer peer;
     SSL *ssl;
-    struct wst__dial *dial;
-    struct wst__trust_wait wait;
     struct wst__turn turn;
     const uint8_t *feed; /* What OpenSSL reads from, during a call. */
     size_t feed_len;
     uint8_t *rest; /* Input that a paused reader has left. */
     size_t rest_len;
-    struct wst_cause *late;   /* The end, which a paused reader does not want to see yet. */
-    struct wst__sealed *held; /* Sealed bytes that the kernel has not taken. */
-    size_t sealed;            /* Bytes of the writer in |held|, or sent and not yet told. */
-    size_t credit;            /* Of those: sent. */
-    struct wst__stream *next; /* QUEUED. */
-    struct wst__stream_timing timing;
-    uint64_t tls_begun_us;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct wst_cause *late;    /* The end, which a paused reader does not want to see yet. */
+    struct wst__sealed *held;  /* Sealed bytes that the kernel has not taken. */
+    size_t sealed;             /* Bytes of the writer in |held|, or sent and not yet told. */
+    size_t credit;             /* Of those: sent. */
+    void (*closed)(void *arg); /* CLOSED: called with |arg|. */
+    char host[];
 };
 
 static bool alive(const struct wst__stream *s)
@@ -101,17 +105,27 @@ static uint64_t now_us(void)
 
 static void look_for(struct wst__stream *s, int events);
 
+static void drop_opening(struct wst__stream *s)
+{
+    struct opening *o = s->opening;
+
+    s->opening = NULL;
+    if (!o)
+        return;
+    if (o->dial)
+        wst__dial_cancel(o->dial);
+    wst__trust_forget(&o->wait);
+    wst__free(o);
+}
+
 /* Stops everything and tells.  The stream still has to be closed. */
 static void end(struct wst__stream *s, const struct wst_cause *why)
 {
-    if (s->dial)
-        wst__dial_cancel(s->dial);
-    s->dial = NULL;
-    wst__trust_forget(&s->wait);
+    drop_opening(s);
     wst__turn_drop(&s->turn);
     look_for(s, 0);
     s->phase = ENDED;
-    s->cbs.ended(s->arg, why);
+    s->cbs->ended(s->arg, why);
 }
 
 static int system_cause(const struct wst__stream *s, struct wst_cause *why, int error)
@@ -328,7 +342,7 @@ static uint8_t *ask_place(struct wst__stream *s, size_t *room)
     uint8_t *place;
 
     *room = 0;
-    place = s->cbs.place ? s->cbs.place(s->arg, room) : NULL;
+    place = s->cbs->place ? s->cbs->place(s->arg, room) : NULL;
     if (!place || *room == 0)
         return NULL;
     if (*room > PLACE_MAX)
@@ -361,9 +375,9 @@ static inline void read_plain(struct wst__stream *s)
 
     if (place) {
         if (receive(s, place, room, &n))
-            s->cbs.placed(s->arg, n);
+            s->cbs->placed(s->arg, n);
     } else if (receive(s, s->io->hub.input, WST__INPUT_BYTES, &n)) {
-        s->cbs.data(s->arg, s->io->hub.input, n);
+        s->cbs->data(s->arg, s->io->hub.input, n);
     }
 }
 
@@ -439,13 +453,13 @@ static void read_feed(struct wst__stream *s, struct wst_cause *why)
         if (place) {
             more = read_record(s, place, room, &n, why);
             if (n > 0)
-                s->cbs.placed(s->arg, n);
+                s->cbs->placed(s->arg, n);
             continue;
         }
         more = read_record(s, plain + have, WST__INPUT_BYTES - have, &n, why);
         have += n;
         if (have > 0 && (!more || WST__INPUT_BYTES - have < WST__RECORD)) {
-            s->cbs.data(s->arg, plain, have);
+            s->cbs->data(s->arg, plain, have);
             have = 0;
         }
     }
@@ -484,7 +498,7 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
     if (s->write_wants_read) {
         s->write_wants_read = false;
         s->blocked = false;
-        s->cbs.writable(s->arg);
+        s->cbs->writable(s->arg);
     }
 }
 
@@ -492,9 +506,12 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
 
 static void become_ready(struct wst__stream *s)
 {
+    struct wst__stream_timing timing = s->opening->timing;
+
+    timing.tls_us = s->tls ? now_us() - s->opening->tls_begun_us : 0;
+    drop_opening(s);
     s->phase = READY;
-    s->timing.tls_us = s->tls ? now_us() - s->tls_begun_us : 0;
-    s->cbs.ready(s->arg, &s->timing);
+    s->cbs->ready(s->arg, &timing);
 }
 
 /* Our last flight leaves with what |ready| writes, when it writes something at once. */
@@ -541,7 +558,7 @@ static void begin_handshake(struct wst__stream *s)
 
     s->phase = HANDSHAKE;
     s->io->hub.handshakes++;
-    s->tls_begun_us = now_us();
+    s->opening->tls_begun_us = now_us();
     s->peer.trust = s->net->trust;
     s->ssl = wst__tls_new(&s->peer);
     if (!bio || !s->ssl) {
@@ -562,7 +579,7 @@ static void on_hub_turn(void *arg)
     for (int i = 0; i < HANDSHAKES_A_TURN && hub->first; i++) {
         struct wst__stream *s = hub->first;
 
-        hub->first = s->next;
+        hub->first = s->opening->next;
         if (!hub->first)
             hub->last = NULL;
         begin_handshake(s);
@@ -576,9 +593,9 @@ static void queue_up(struct wst__stream *s)
     struct wst__hub *hub = &s->io->hub;
 
     s->phase = QUEUED;
-    s->next = NULL;
+    s->opening->next = NULL;
     if (hub->last)
-        hub->last->next = s;
+        hub->last->opening->next = s;
     else
         hub->first = s;
     hub->last = s;
@@ -590,12 +607,12 @@ static void leave_queue(struct wst__stream *s)
     struct wst__hub *hub = &s->io->hub;
     struct wst__stream *before = NULL;
 
-    for (struct wst__stream *t = hub->first; t && t != s; t = t->next)
+    for (struct wst__stream *t = hub->first; t && t != s; t = t->opening->next)
         before = t;
     if (before)
-        before->next = s->next;
+        before->opening->next = s->opening->next;
     else
-        hub->first = s->next;
+        hub->first = s->opening->next;
     if (hub->last == s)
         hub->last = before;
 }
@@ -621,7 +638,7 @@ static void on_writable(struct wst__stream *s)
     }
     if (s->phase == READY && s->blocked && !s->write_wants_read) {
         s->blocked = false;
-        s->cbs.writable(s->arg);
+        s->cbs->writable(s->arg);
     }
 }
 
@@ -691,7 +708,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 /* The socket stands and trust is loaded. */
 static void go_on(struct wst__stream *s)
 {
-    if (s->dial || s->needs_trust)
+    if (s->opening->dial || s->needs_trust)
         return;
     if (s->tls) {
         queue_up(s);
@@ -707,7 +724,7 @@ static void on_dialed(void *arg, int fd, const struct wst__stream_timing *timing
     struct wst__stream *s = arg;
     int one = 1;
 
-    s->dial = NULL;
+    s->opening->dial = NULL;
     if (fd < 0) {
         end(s, why);
         return;
@@ -720,7 +737,7 @@ static void on_dialed(void *arg, int fd, const struct wst__stream_timing *timing
     s->fd = fd;
     s->has_poll = true;
     s->poll.data = s;
-    s->timing = *timing;
+    s->opening->timing = *timing;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     go_on(s);
 }
@@ -744,43 +761,45 @@ static void free_parts(struct wst__stream *s)
     wst__free(s->held);
     wst__free(s->rest);
     wst__free(s->late);
-    wst__free(s->host);
+    drop_opening(s);
     s->ssl = NULL;
     s->held = NULL;
     s->rest = NULL;
     s->late = NULL;
-    s->host = NULL;
 }
 
 int wst__stream_open(struct wst__net *net, const struct wst__stream_request *rq,
                      const struct wst__stream_cbs *cbs, void *arg, struct wst__stream **out)
 {
-    struct wst__stream *s = wst__calloc(1, sizeof *s);
+    size_t host_size = strlen(rq->host) + 1;
+    struct wst__stream *s = wst__calloc(1, sizeof *s + host_size);
     int rc = WST_ERR_NOMEM;
 
     if (!s)
         return rc;
     s->io = net->io;
     s->net = net;
-    s->cbs = *cbs;
+    s->cbs = cbs;
     s->arg = arg;
     s->tls = rq->tls;
     s->reading = true;
     s->fd = -1;
     s->turn.cb = on_turn;
-    s->wait.cb = on_trust;
-    s->turn.arg = s->wait.arg = s;
-    s->host = wst__strdup(rq->host);
+    s->turn.arg = s;
+    memcpy(s->host, rq->host, host_size);
     s->peer.host = s->host;
     s->peer.port = rq->port;
-    if (s->host)
-        rc = wst__dial_start(net, rq->host, rq->port, rq->tls, on_dialed, s, &s->dial);
+    s->opening = wst__calloc(1, sizeof *s->opening);
+    if (s->opening) {
+        s->opening->wait = (struct wst__trust_wait){.cb = on_trust, .arg = s};
+        rc = wst__dial_start(net, rq->host, rq->port, rq->tls, on_dialed, s, &s->opening->dial);
+    }
     if (rc != 0) {
         free_parts(s);
         wst__free(s);
         return rc;
     }
-    s->needs_trust = rq->tls && !wst__trust_want(net->trust, &s->wait);
+    s->needs_trust = rq->tls && !wst__trust_want(net->trust, &s->opening->wait);
     wst__io_hold(s->io);
     *out = s;
     return 0;
@@ -981,7 +1000,7 @@ static void finish(struct wst__stream *s)
 {
     struct wst__io *io = s->io;
     void (*closed)(void *arg) = s->closed;
-    void *arg = s->closed_arg;
+    void *arg = s->arg;
 
     wst__free(s);
     if (closed)
@@ -1006,10 +1025,7 @@ void wst__stream_close(struct wst__stream *s, void (*closed)(void *arg), void *a
         leave_queue(s);
     s->phase = CLOSED;
     s->closed = closed;
-    s->closed_arg = arg;
-    if (s->dial)
-        wst__dial_cancel(s->dial);
-    wst__trust_forget(&s->wait);
+    s->arg = arg;
     wst__turn_drop(&s->turn);
     free_parts(s);
     if (!s->has_poll) {

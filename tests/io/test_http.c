@@ -793,9 +793,63 @@ static void test_interface(void **state)
     assert_non_null(strstr(c.why.text, "no-such-if0"));
     wst__net_free(net);
     opt.interface = "a!b";
-    assert_int_equal(wst__net_new(&w->io, &opt, NULL, &net, &why), WST_ERR_CONFIG);
+    assert_int_equal(wst__net_new(&w->io, &opt, &net, &why), WST_ERR_CONFIG);
     assert_non_null(strstr(why.text, "interface"));
     server_stop(s);
+}
+
+/* Is a second one made of |opt|, with |variable| set meanwhile (NULL: none)? */
+static bool makes_another(struct world *w, const struct wst__net_options *opt, const char *variable)
+{
+    struct wst__net *first = world_net_with(w, opt);
+    struct wst__net *second;
+    bool differ;
+
+    if (variable)
+        assert_int_equal(setenv(variable, "http://127.0.0.1:1", 1), 0);
+    second = world_net_with(w, opt);
+    if (variable)
+        assert_int_equal(unsetenv(variable), 0);
+    differ = first != second;
+    wst__net_free(first);
+    wst__net_free(second);
+    return differ;
+}
+
+/* What equal options make is kept once, for as long as somebody uses it; cookies are not shared. */
+static void test_equal_options(void **state)
+{
+    static const struct wst__net_options all[] = {
+        {.proxy = ""},
+        {.proxy = "http://127.0.0.1:1"},
+        {.proxy = "http://127.0.0.1:1", .no_proxy = "a"},
+        {.proxy = "http://127.0.0.1:1", .no_proxy = "b"},
+        {.proxy = "", .interface = "lo"},
+        {.proxy = "", .interface = "127.0.0.1"},
+        {.proxy = "", .insecure = true},
+    };
+    enum { COUNT = sizeof all / sizeof all[0] };
+    struct wst__net *nets[COUNT];
+    struct world *w = *state;
+
+    for (int i = 0; i < COUNT; i++) {
+        nets[i] = world_net_with(w, &all[i]);
+        for (int k = 0; k < i; k++)
+            assert_ptr_not_equal(nets[i], nets[k]);
+        assert_false(makes_another(w, &all[i], NULL));
+    }
+    for (int i = 0; i < COUNT; i++) {
+        struct wst__net *again = world_net_with(w, &all[i]);
+
+        assert_ptr_equal(again, nets[i]);
+        wst__net_free(again);
+        wst__net_free(nets[i]);
+    }
+    assert_null(w->io.nets);
+    assert_true(makes_another(w, &(struct wst__net_options){.proxy = "", .cookies = true}, NULL));
+    assert_false(makes_another(w, &(struct wst__net_options){0}, NULL));
+    assert_true(makes_another(w, &(struct wst__net_options){0}, "https_proxy"));
+    assert_false(makes_another(w, &(struct wst__net_options){.proxy = ""}, "https_proxy"));
 }
 
 int main(void)
@@ -818,6 +872,7 @@ int main(void)
         IN_WORLD(test_end_all_inside_done),
         IN_WORLD(test_distrust),
         IN_WORLD(test_interface),
+        IN_WORLD(test_equal_options),
         IN_WORLD(test_cookies),
         IN_WORLD(test_own_cookies),
         IN_WORLD(test_many_cookies),
