@@ -690,6 +690,37 @@ static void whole_one_time_url(void **state)
     tale_end(t);
 }
 
+/* It is forgotten, as the ticket is: the world looks after each event. */
+static void one_time_url_that_cannot_be_used(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->app.config.url_pointer = "/url";
+    t->w.server.whole_url = true;
+    t->tickets[0].status = 200;
+    t->tickets[0].body = "{\"url\":\"ws://edge.example.com/live?ticket=1\"}";
+    tale_start(t);
+    tale_run(t, 400);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
+                   "[    40] ticket: 200\n"
+                   "[    40] failed: BAD_REPLY (transient), next in 250 ms\n"
+                   "[   290] attempt 2\n"
+                   "[   290] GET /api/v1/ws-ticket (token 1)\n"
+                   "[   310] ticket: 200 ticket 1\n"
+                   "[   310] dial edge.example.com:443\n"
+                   "[   340] dial: ready\n"
+                   "[   340] upgrade /live (ticket 1)\n"
+                   "[   350] server: 101\n"
+                   "[   360] open\n");
+    tale_end(t);
+}
+
 static void ticket_as_subprotocol(void **state)
 {
     static const char *const protocols[] = {"chat.v2", "chat.v1"};
@@ -1074,6 +1105,7 @@ int main(void)
         cmocka_unit_test(token_without_ticket),
         cmocka_unit_test(cookies_of_both),
         cmocka_unit_test(whole_one_time_url),
+        cmocka_unit_test(one_time_url_that_cannot_be_used),
         cmocka_unit_test(ticket_as_subprotocol),
         cmocka_unit_test(ticket_as_chosen_subprotocol),
         cmocka_unit_test(ticket_as_header),
