@@ -109,11 +109,15 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 /* The target as parts: libcurl need not put them together and take them apart again. */
 static int make_url(struct wst__dial *d)
 {
-    char host[HOST_MAX + 3];
+    char ipv6[HOST_MAX + 3];
+    const char *host = d->host;
     char port[8];
     CURLUcode rc = CURLUE_OUT_OF_MEMORY;
 
-    (void)snprintf(host, sizeof host, strchr(d->host, ':') ? "[%s]" : "%s", d->host);
+    if (strchr(host, ':')) {
+        (void)snprintf(ipv6, sizeof ipv6, "[%s]", host);
+        host = ipv6;
+    }
     (void)snprintf(port, sizeof port, "%u", d->port);
     d->url = curl_url();
     if (d->url)

@@ -69,7 +69,7 @@ struct wst__stream {
     struct wst__dial *dial;
     struct wst__trust_wait wait;
     struct wst__turn turn;
-    const uint8_t *feed; /* What OpenSSL reads from, during a call. */
+    const uint8_t *feed; /* What OpenSSL reads from, during a call; else NULL. */
     size_t feed_len;
     uint8_t *rest; /* Input that a paused reader has left. */
     size_t rest_len;
@@ -376,19 +376,22 @@ static inline void read_plain(struct wst__stream *s)
 static bool keep_rest(struct wst__stream *s)
 {
     uint8_t *old = s->rest;
+    size_t n = s->feed_len;
 
     s->rest = NULL;
     s->rest_len = 0;
-    if (s->feed_len > 0) {
+    if (n > 0) {
         assert(s->feed);
-        s->rest = wst__malloc(s->feed_len);
+        s->rest = wst__malloc(n);
         if (s->rest) {
-            memcpy(s->rest, s->feed, s->feed_len);
-            s->rest_len = s->feed_len;
+            memcpy(s->rest, s->feed, n);
+            s->rest_len = n;
         }
     }
     wst__free(old);
-    return s->rest || s->feed_len == 0;
+    s->feed = NULL;
+    s->feed_len = 0;
+    return s->rest || n == 0;
 }
 
 /* What follows from an SSL call that did not succeed; |why->code| 0: nothing, it goes on later. */
@@ -478,6 +481,8 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
     if (s->phase != READY)
         return; /* Closed by the reader. */
     if (why.code != 0) {
+        s->feed = NULL;
+        s->feed_len = 0;
         end_or_wait(s, &why);
         return;
     }
@@ -923,7 +928,7 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
     s->credit = 0;
     if (*wrote < total)
         s->blocked = true;
-    if (!s->held)
+    if (!s->held && !s->feed) /* What is being read frees them at its end. */
         (void)SSL_free_buffers(s->ssl);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -807,11 +808,13 @@ static void test_refused(void **state)
     run_both(state, refuse_connection);
 }
 
+/* Nor is it one that collects small messages. */
 static void close_on_exec(struct both *b)
 {
     struct server *s = server_start(echo, NULL, b->ctx);
     struct pipe p = {0};
     int peers = 0;
+    int without_delay = 0;
 
     connect_to(&p, b, s);
     for (int fd = 3; fd < 64; fd++) {
@@ -822,6 +825,8 @@ static void close_on_exec(struct both *b)
             ntohs(to.sin_port) == server_port(s)) {
             peers++;
             assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+            assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &without_delay, &n), 0);
+            assert_true(without_delay);
         }
     }
     assert_int_equal(peers, 1);
