@@ -465,8 +465,8 @@ static CURL *new_easy(struct wst__multi *m)
 
 /*
  * To make an easy handle costs more than to set up a dial with it, so one is kept from dial to dial;
- * with its options, as each dial sets the same ones.  Not where a proxy was asked: what was sent to
- * it would stay in the handle, and might be sent again for another client.
+ * with its options, as each dial sets the same ones.  Not where a proxy was asked: its credentials
+ * would stay in the handle.
  */
 static bool give_back(const struct wst__transfer *t)
 {

@@ -443,6 +443,7 @@ static void end_in_every_way(struct both *b)
         struct wst_cause why;
         size_t wrote;
         struct iovec iov = {.iov_base = "x", .iov_len = 1};
+        struct pollfd loop = {.fd = uv_backend_fd(&b->w->uv), .events = POLLIN};
 
         connect_to(&p, b, s);
         assert_int_equal(pipe_write(&p, "x", 1), 0);
@@ -452,6 +453,7 @@ static void end_in_every_way(struct both *b)
         assert_non_null(strstr(p.why.text, "localhost"));
         assert_int_not_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
         world_run_for(b->w, 5);
+        assert_int_equal(poll(&loop, 1, 0), 0); /* Nothing keeps the loop awake. */
         pipe_close(&p);
         server_stop(s);
     }
