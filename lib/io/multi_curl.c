@@ -150,7 +150,7 @@ static void drop_sock(struct wst__multi *m, struct sock *s)
     uv_close((uv_handle_t *)poll, poll_closed);
 }
 
-/* The socket of a dial is not closed, nor is what watches it: a new handle would be system calls. */
+/* The socket of a dial is not closed, nor is what watches it: a new handle costs system calls. */
 static void keep_sock(struct wst__multi *m, struct sock *s)
 {
     if (s->wanted)
@@ -464,9 +464,9 @@ static CURL *new_easy(struct wst__multi *m)
 }
 
 /*
- * To make an easy handle costs more than to set up a dial with it, so one is kept from dial to dial;
- * with its options, as each dial sets the same ones.  Not where a proxy was asked: its credentials
- * would stay in the handle.
+ * To make an easy handle costs more than to set up a dial with it, so one is kept from dial to
+ * dial; with its options, as each dial sets the same ones.  Not where a proxy was asked: its
+ * credentials would stay in the handle.
  */
 static bool give_back(const struct wst__transfer *t)
 {

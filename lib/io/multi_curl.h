@@ -17,7 +17,7 @@ struct wst__transfer {
     CURL *easy;
     bool running; /* In the multi. */
     bool tls;     /* libcurl may have to shake hands for it: it may have to wait for its turn. */
-    bool direct;      /* No proxy hears of it. */
+    bool direct;  /* No proxy hears of it. */
     bool keep_socket; /* A dial: |fd| is its socket afterwards, ours to close; else -1. */
     int fd;
     uv_poll_t *poll; /* Of |fd|, stopped; to be closed before it, and freed once it has. */

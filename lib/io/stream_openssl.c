@@ -59,7 +59,7 @@ struct wst__stream {
     bool write_wants_read; /* Writing goes on when something was read. */
     bool blocked;          /* The writer was told to wait. */
     bool shutting;         /* Our side ends when |held| has left. */
-    int polled; /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
+    int polled;            /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
     int fd;
     int write_errno; /* Writing has failed. */
     uv_poll_t *poll; /* NULL: not dialed yet. */
