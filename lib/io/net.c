@@ -169,7 +169,6 @@ int wst__net_apply(const struct wst__net *net, CURL *easy, const char *proxy)
     /* Both are set, also to nothing: else libcurl would look into the environment itself. */
     failed |= curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
     failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    if (net->interface)
-        failed |= curl_easy_setopt(easy, CURLOPT_INTERFACE, net->interface);
+    failed |= curl_easy_setopt(easy, CURLOPT_INTERFACE, net->interface);
     return failed ? WST_ERR_NOMEM : 0;
 }
