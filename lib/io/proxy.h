@@ -22,8 +22,8 @@ void wst__proxies_fini(struct wst__proxies *p);
 
 /*
  * The proxy's URL for this target: "" for none.  What is plain because it goes to loopback does not
- * leave this machine by a proxy elsewhere, unless |allow_plaintext|: that is passed by.  PROXY: there is one that cannot be used; |why|
- * names it, without its credentials.
+ * leave this machine by a proxy elsewhere, unless |allow_plaintext|: that is passed by.  PROXY:
+ * there is one that cannot be used; |why| names it, without its credentials.
  */
 int wst__proxies_choose(const struct wst__proxies *p, bool secure, const char *host, uint16_t port,
                         enum wst_step step, const char **url, struct wst_cause *why);
