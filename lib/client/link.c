@@ -589,19 +589,21 @@ static void flush_messages(struct wst__link *link)
 
     if (link->ping_waits)
         now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
-    while (wst__ws_buffered(link->ws) > 0) {
+    for (size_t queued = 1; queued > 0;) {
         size_t count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         size_t total = 0;
         size_t wrote;
 
+        if (count == 0)
+            break;
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
         if (!write_out(link, iov, count, total, &wrote)) {
-            wst__ws_sent_and_sealed(link->ws, wrote,
+            (void)wst__ws_sent_and_sealed(link->ws, wrote,
                                     ports->stream_sealed(ports->world, link->stream));
             break;
         }
-        wst__ws_sent(link->ws, wrote);
+        queued = wst__ws_sent(link->ws, wrote);
         /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
         if (wrote >= left) {
             link->cbs->wants_flush(link->arg);

@@ -15,6 +15,7 @@
  */
 #include "io/stream_openssl.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 #include "io/dial_curl.h"
 #include "io/errno_text.h"
@@ -797,38 +798,52 @@ static size_t size_of(const struct iovec *iov, size_t count)
     return n;
 }
 
-/* One piece, as most often: send() costs less than sendmsg(). */
-static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+/* What follows when not all was taken, but |n| bytes or an error. */
+static WST__NOINLINE int not_all(struct wst__stream *s, ssize_t n, struct wst_cause *why)
 {
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count};
-
-    if (count == 1)
-        return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-    return sendmsg(fd, &msg, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        return system_cause(s, why, s->write_errno = errno);
+    s->blocked = true;
+    return 0;
 }
 
-static int write_plain(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
-                       struct wst_cause *why)
+static WST__NOINLINE int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t count,
+                                      size_t *wrote, struct wst_cause *why)
 {
     while (count > 0) {
         size_t some = count < IOVS_MAX ? count : IOVS_MAX;
-        ssize_t n = send_pieces(s->fd, iov, some);
+        struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = some};
+        ssize_t n;
 
-        if (n >= 0) {
-            *wrote += (size_t)n;
-        } else if (errno == EINTR) {
-            continue;
-        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
-            return system_cause(s, why, s->write_errno = errno);
-        }
-        if (n < 0 || (size_t)n < (some == 1 ? iov->iov_len : size_of(iov, some))) {
-            s->blocked = true;
-            return 0;
-        }
+        do {
+            n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+        } while (n < 0 && errno == EINTR);
+        *wrote += n > 0 ? (size_t)n : 0;
+        if (n < 0 || (size_t)n < size_of(iov, some))
+            return not_all(s, n, why);
         iov += some;
         count -= some;
     }
     return 0;
+}
+
+/* One piece, as most often: send() costs less than sendmsg(). */
+static inline int write_piece(struct wst__stream *s, const struct iovec *iov, size_t *wrote,
+                              struct wst_cause *why)
+{
+    ssize_t n;
+
+    do {
+        n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    *wrote = n > 0 ? (size_t)n : 0;
+    return *wrote == iov->iov_len ? 0 : not_all(s, n, why);
+}
+
+static inline int write_plain(struct wst__stream *s, const struct iovec *iov, size_t count,
+                              size_t *wrote, struct wst_cause *why)
+{
+    return count == 1 ? write_piece(s, iov, wrote, why) : write_pieces(s, iov, count, wrote, why);
 }
 
 /* The next bytes for one record, from |skip| on: where they are, or gathered. */
@@ -900,7 +915,7 @@ static int seal(struct wst__stream *s, const struct iovec *iov, size_t count, st
     return 0;
 }
 
-static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
+static WST__NOINLINE int write_tls(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
                      struct wst_cause *why)
 {
     size_t total = size_of(iov, count);

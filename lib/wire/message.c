@@ -12,6 +12,7 @@
  */
 #include "wire/message.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 #include "wire/env.h"
 #include "wire/frames.h"
@@ -619,7 +620,8 @@ bool wst__ws_yielded(const struct wst__ws *ws)
 /* ---- Sending ------------------------------------------------------------------------------- */
 
 /* Compressed, when that is worth it. */
-static int send_packed(struct wst__ws *ws, uint8_t first, const void *data, size_t n, void *ref)
+static WST__NOINLINE int send_packed(struct wst__ws *ws, uint8_t first, const void *data, size_t n,
+                                     void *ref)
 {
     struct wst__block packed = {NULL, 0};
     size_t made;

@@ -2,6 +2,7 @@
 #include "wire/outbox.h"
 
 #include "base/err.h"
+#include "base/hint.h"
 #include "base/mem.h"
 #include "wire/mask.h"
 
@@ -28,13 +29,6 @@ struct mark {
     size_t size;  /* What is told at the message's end; NO_END: the message goes on. */
 };
 #define NO_END SIZE_MAX
-
-/* For the rare ways: so that the others need not save the registers that these use. */
-#if defined(__GNUC__)
-#define NOINLINE __attribute__((noinline))
-#else
-#define NOINLINE
-#endif
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -192,7 +186,7 @@ static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env
     return 0;
 }
 
-NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size)
 {
     size_t used = o->tail - o->head + o->high - o->low;
@@ -551,7 +545,7 @@ static void take_control_of(struct wst__outbox *o, const struct layout *l)
         keep_newest_pong(o);
 }
 
-static NOINLINE void take(struct wst__outbox *o, struct wst__ws_pool *pool, size_t n, size_t fixed,
+static WST__NOINLINE void take(struct wst__outbox *o, struct wst__ws_pool *pool, size_t n, size_t fixed,
                           void (*sent)(void *arg, void *ref, size_t n), void *arg)
 {
     o->blocked = n < o->shown;
