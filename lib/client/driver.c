@@ -11,6 +11,7 @@
  */
 #include "client/driver.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 #include "client/fields.h"
 #include "client/report.h"
@@ -811,10 +812,16 @@ static void do_chores(struct wst_client *cl)
     wst__token_sync(&cl->token);
 }
 
-void wst__driver_on_turn(void *arg)
+/* Is there more to do in a turn than to send what is queued? */
+static inline bool has_more(const struct wst_client *cl)
 {
-    struct wst_client *cl = arg;
+    return cl->closing || cl->token_changed || cl->provided || cl->offline.count > 0 ||
+           wst__token_has_chores(&cl->token) || has_waiting(cl);
+}
 
+/* The whole of a turn. */
+static WST__NOINLINE void do_all(struct wst_client *cl)
+{
     if (cl->closing) { /* Nothing more is begun, and nothing more is sent. */
         wst__client_release(cl);
         return;
@@ -831,6 +838,19 @@ void wst__driver_on_turn(void *arg)
     }
     if (cl->closing)
         wst__client_release(cl);
+}
+
+void wst__driver_on_turn(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    if (has_more(cl) || !cl->link) {
+        do_all(cl);
+        return;
+    }
+    wst__link_flush(cl->link);
+    if (cl->closing || has_waiting(cl))
+        do_all(cl); /* What it has brought. */
 }
 
 void wst__driver_on_timer(void *arg)

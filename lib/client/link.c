@@ -14,6 +14,7 @@
  */
 #include "client/link.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -155,7 +156,7 @@ static bool both_closed(const struct wst__link *link)
 }
 
 /* A write failed, or there is no memory: the next flush tells. */
-static void note_broken(struct wst__link *link, const struct wst_cause *why)
+static WST__NOINLINE void note_broken(struct wst__link *link, const struct wst_cause *why)
 {
     link->broken = true;
     if (link->numbers.code == 0 && !link->we_close)
@@ -540,8 +541,8 @@ int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
 }
 
 /* Writes |count| pieces; false when nothing more can be written now. */
-static bool write_out(struct wst__link *link, const struct iovec *iov, size_t count, size_t total,
-                      size_t *wrote)
+static inline bool write_out(struct wst__link *link, const struct iovec *iov, size_t count,
+                             size_t total, size_t *wrote)
 {
     const struct wst__ports *ports = link->config.ports;
     struct wst_cause why;
@@ -557,7 +558,7 @@ static bool write_out(struct wst__link *link, const struct iovec *iov, size_t co
     return false;
 }
 
-static bool flush_request(struct wst__link *link)
+static WST__NOINLINE bool flush_request(struct wst__link *link)
 {
     struct iovec iov = {link->request.data, link->request.len};
     size_t wrote;
@@ -570,25 +571,36 @@ static bool flush_request(struct wst__link *link)
     return false;
 }
 
+/* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
+static void shut_down(struct wst__link *link)
+{
+    const struct wst__ports *ports = link->config.ports;
+
+    if (link->broken || link->shut || wst__ws_buffered(link->ws) > 0)
+        return;
+    link->shut = true;
+    ports->stream_shutdown(ports->world, link->stream);
+}
+
 /* May end the link: the last thing that a flush does. */
 static void note_ping_left(struct wst__link *link, uint64_t now_us)
 {
-    if (!link->ping_waits || !wst__ws_ping_left(link->ws))
+    if (!wst__ws_ping_left(link->ws))
         return;
     link->ping_waits = false;
     link->ping_left_us[link->ping_seq % PINGS] = now_us;
     link->cbs->ping_left(link->arg);
 }
 
-static void flush_messages(struct wst__link *link)
+static inline void flush_messages(struct wst__link *link)
 {
     const struct wst__ports *ports = link->config.ports;
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
-    uint64_t now_us = 0;
+    bool pings = link->ping_waits;
+    /* Before the write: on loopback the pong may be there after it. */
+    uint64_t now_us = pings ? clock_us(link) : 0;
 
-    if (link->ping_waits)
-        now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
     for (size_t queued = 1; queued > 0;) {
         size_t count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         size_t total = 0;
@@ -611,16 +623,14 @@ static void flush_messages(struct wst__link *link)
         }
         left -= wrote;
     }
-    /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
-    if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
-        link->shut = true;
-        ports->stream_shutdown(ports->world, link->stream);
-    }
-    note_ping_left(link, now_us);
+    if (link->deaf)
+        shut_down(link);
+    if (pings)
+        note_ping_left(link, now_us);
 }
 
 /* Hands out what was held back, once receiving goes on. */
-static void flush_held(struct wst__link *link)
+static WST__NOINLINE void flush_held(struct wst__link *link)
 {
     struct wst__buf held = link->held;
     size_t used;
@@ -640,10 +650,16 @@ static void flush_held(struct wst__link *link)
         set_reading(link, true);
 }
 
-void wst__link_flush(struct wst__link *link)
+static WST__NOINLINE void finish_broken(struct wst__link *link)
 {
     struct wst_cause why;
 
+    kept_cause(link, &why);
+    finish(link, &why);
+}
+
+void wst__link_flush(struct wst__link *link)
+{
     if (link->phase == OVER)
         return;
     if ((link->held.len || !link->reading) && !link->broken && link->ws)
@@ -651,10 +667,8 @@ void wst__link_flush(struct wst__link *link)
     if (!link->broken && !link->blocked && (link->request.len == 0 || flush_request(link)) &&
         link->ws)
         flush_messages(link);
-    if (link->broken) {
-        kept_cause(link, &why);
-        finish(link, &why);
-    }
+    if (link->broken)
+        finish_broken(link);
 }
 
 /* Gets ready for the response. */

@@ -799,7 +799,7 @@ static size_t size_of(const struct iovec *iov, size_t count)
 }
 
 /* What follows when not all was taken, but |n| bytes or an error. */
-static WST__NOINLINE int not_all(struct wst__stream *s, ssize_t n, struct wst_cause *why)
+static int not_all(struct wst__stream *s, ssize_t n, struct wst_cause *why)
 {
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
         return system_cause(s, why, s->write_errno = errno);
@@ -807,7 +807,7 @@ static WST__NOINLINE int not_all(struct wst__stream *s, ssize_t n, struct wst_ca
     return 0;
 }
 
-static WST__NOINLINE int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t count,
+static int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t count,
                                       size_t *wrote, struct wst_cause *why)
 {
     while (count > 0) {
@@ -827,24 +827,6 @@ static WST__NOINLINE int write_pieces(struct wst__stream *s, const struct iovec 
     return 0;
 }
 
-/* One piece, as most often: send() costs less than sendmsg(). */
-static inline int write_piece(struct wst__stream *s, const struct iovec *iov, size_t *wrote,
-                              struct wst_cause *why)
-{
-    ssize_t n;
-
-    do {
-        n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    *wrote = n > 0 ? (size_t)n : 0;
-    return *wrote == iov->iov_len ? 0 : not_all(s, n, why);
-}
-
-static inline int write_plain(struct wst__stream *s, const struct iovec *iov, size_t count,
-                              size_t *wrote, struct wst_cause *why)
-{
-    return count == 1 ? write_piece(s, iov, wrote, why) : write_pieces(s, iov, count, wrote, why);
-}
 
 /* The next bytes for one record, from |skip| on: where they are, or gathered. */
 static const uint8_t *next_record(struct wst__hub *hub, const struct iovec *iov, size_t count,
@@ -915,7 +897,7 @@ static int seal(struct wst__stream *s, const struct iovec *iov, size_t count, st
     return 0;
 }
 
-static WST__NOINLINE int write_tls(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
+static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
                      struct wst_cause *why)
 {
     size_t total = size_of(iov, count);
@@ -941,8 +923,8 @@ static WST__NOINLINE int write_tls(struct wst__stream *s, const struct iovec *io
     return 0;
 }
 
-int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
-                      struct wst_cause *why)
+static WST__NOINLINE int write_any(struct wst__stream *s, const struct iovec *iov, size_t count,
+                                   size_t *wrote, struct wst_cause *why)
 {
     int rc;
 
@@ -952,10 +934,40 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
     if (s->write_errno != 0)
         return system_cause(s, why, s->write_errno);
     s->blocked = s->write_wants_read; /* Until something was read it would wait again. */
-    rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_plain(s, iov, count, wrote, why);
+    rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_pieces(s, iov, count, wrote, why);
     if (s->blocked || s->polled != UV_READABLE)
         look(s);
     return rc;
+}
+
+/* What follows a send() of one piece that did not take all of it. */
+static WST__NOINLINE int end_piece(struct wst__stream *s, const struct iovec *iov, ssize_t n,
+                                   size_t *wrote, struct wst_cause *why)
+{
+    int rc;
+
+    if (n < 0 && errno == EINTR)
+        return write_any(s, iov, 1, wrote, why);
+    *wrote = n > 0 ? (size_t)n : 0;
+    rc = not_all(s, n, why);
+    look(s);
+    return rc;
+}
+
+int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
+                      struct wst_cause *why)
+{
+    ssize_t n;
+
+    /* Plain and in one piece, as most often: send() costs less than sendmsg(). */
+    if (s->phase != READY || s->ssl || count != 1 || s->write_errno || s->polled != UV_READABLE)
+        return write_any(s, iov, count, wrote, why);
+    s->blocked = false;
+    n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    if (n < 0 || (size_t)n < iov->iov_len)
+        return end_piece(s, iov, n, wrote, why);
+    *wrote = (size_t)n;
+    return 0;
 }
 
 size_t wst__stream_sealed(const struct wst__stream *s)

@@ -115,7 +115,9 @@ int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
     ws->env.random = config->random;
     ws->env.random_arg = config->random_arg;
     ws->env.max_message = config->max_message_bytes;
-    ws->outbox.low_water = config->queue_low_water;
+    ws->outbox.low_water = config->queue_low_water < config->max_queue_bytes
+                               ? config->queue_low_water
+                               : config->max_queue_bytes;
     ws->cbs = cbs;
     ws->arg = arg;
     *out = ws;
@@ -731,10 +733,14 @@ size_t wst__ws_output(struct wst__ws *ws, struct iovec *iov, size_t max)
 
 size_t wst__ws_sent(struct wst__ws *ws, size_t n)
 {
-    return wst__ws_sent_and_sealed(ws, n, 0);
+    struct wst__outbox *o = &ws->outbox;
+
+    if (o->above || ws->cbs->sent || !wst__outbox_is_all(o, n))
+        return wst__ws_sent_and_sealed(ws, n, 0);
+    return wst__outbox_taken_all(o, ws->env.pool);
 }
 
-size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed)
+WST__NOINLINE size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed)
 {
     struct wst__outbox *o = &ws->outbox;
 

@@ -112,10 +112,10 @@ static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t 
 /* Everything in the block has left. */
 static void give_back(struct wst__outbox *o, struct wst__ws_pool *pool)
 {
-    pool->burst = o->block.cap;
-    wst__pool_give(pool, &o->block);
     o->head = o->tail = 0;
     o->low = o->high = 0;
+    pool->burst = o->block.cap;
+    wst__pool_give(pool, &o->block);
 }
 
 /* ---- Frames -------------------------------------------------------------------------------- */
@@ -214,8 +214,8 @@ static inline bool take_ready_block(struct wst__outbox *o, struct wst__ws_pool *
 }
 
 /*
- * Most messages are short, and all they need lies ready: this is their way.  It does what
- * wst__outbox_data() does, and leaves everything else to it.
+ * Most messages are short, the queue is below its mark, and all they need lies ready: this is
+ * their way.  It does what wst__outbox_data() does, and leaves everything else to it.
  */
 int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                         const void *data, size_t n, void *ref)
@@ -225,12 +225,11 @@ int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, ui
     size_t key_at = pool->keys_left - KEY;
     uint8_t *to;
 
-    if (n - 1 >= SHORT_MAX || pool->keys_left < KEY ||
-        (!o->block.data && !take_ready_block(o, pool)) ||
-        o->low - o->tail < need || o->tail - o->head + o->high - o->low + need > env->max_queue)
+    if (n - 1 >= SHORT_MAX || o->control || pool->keys_left < KEY ||
+        (!o->block.data && !take_ready_block(o, pool)) || o->low - o->tail < need ||
+        o->tail - o->head + o->high - o->low + need > o->low_water)
         return wst__outbox_data(o, env, first, data, n, ref, n);
     to = put_mark(o, n + SHORT_HEAD, ref, n);
-    note_level(o);
     to[0] = first;
     to[1] = (uint8_t)(MASKED | n);
     memcpy(to + 2, pool->keys + key_at, KEY);
@@ -427,7 +426,7 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
     }
 }
 
-static size_t show_pieces(struct wst__outbox *o, struct iovec *iov, size_t max)
+static WST__NOINLINE size_t show_pieces(struct wst__outbox *o, struct iovec *iov, size_t max)
 {
     struct pieces ps = {iov, max, 0, 0};
 
@@ -515,23 +514,6 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
     }
 }
 
-/* All that there is has left, and nobody wants to know which messages they were. */
-static inline void take_all(struct wst__outbox *o, struct wst__ws_pool *pool)
-{
-    for (size_t at = o->low; at < o->high; at += sizeof(struct mark)) {
-        const struct mark *mark = (const struct mark *)(const void *)(o->block.data + at);
-
-        if (mark->size != NO_END) {
-            o->sent++;
-            o->bytes_sent += mark->size;
-        }
-    }
-    o->begun = o->shown = 0;
-    o->fixed = 0;
-    o->blocked = false;
-    give_back(o, pool);
-}
-
 /* The part of the control frames in what was taken; what is fixed keeps its place. */
 static void take_control_of(struct wst__outbox *o, const struct layout *l)
 {
@@ -545,9 +527,10 @@ static void take_control_of(struct wst__outbox *o, const struct layout *l)
         keep_newest_pong(o);
 }
 
-static WST__NOINLINE void take(struct wst__outbox *o, struct wst__ws_pool *pool, size_t n, size_t fixed,
-                          void (*sent)(void *arg, void *ref, size_t n), void *arg)
+void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
+                       void (*sent)(void *arg, void *ref, size_t n), void *arg)
 {
+    assert(n <= o->shown && fixed <= o->shown - n && fixed <= UINT32_MAX);
     o->blocked = n < o->shown;
     o->shown = 0;
     o->fixed = (uint32_t)fixed;
@@ -559,18 +542,24 @@ static WST__NOINLINE void take(struct wst__outbox *o, struct wst__ws_pool *pool,
     }
     take_data(o, n, sent, arg);
     if (o->low == o->high && o->block.data)
-        give_back(o, pool);
+        give_back(o, env->pool);
 }
 
-void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
-                       void (*sent)(void *arg, void *ref, size_t n), void *arg)
+size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool)
 {
-    assert(n <= o->shown && fixed <= o->shown - n && fixed <= UINT32_MAX);
-    /* Data alone, and all of it, as most often. */
-    if (n == o->tail - o->head && n == o->shown && !o->control && !sent && o->block.data)
-        take_all(o, env->pool);
-    else
-        take(o, env->pool, n, fixed, sent, arg);
+    for (size_t at = o->low; at < o->high; at += sizeof(struct mark)) {
+        const struct mark *mark = (const struct mark *)(const void *)(o->block.data + at);
+
+        if (mark->size != NO_END) {
+            o->sent++;
+            o->bytes_sent += mark->size;
+        }
+    }
+    o->begun = o->shown = 0;
+    o->fixed = 0;
+    o->blocked = false;
+    give_back(o, pool);
+    return 0;
 }
 
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,

@@ -29,7 +29,7 @@ struct wst__outbox {
     size_t begun;      /* So much of the first one has left. */
     size_t low, high;  /* The marks of these frames, the newest lowest. */
     size_t shown;      /* Bytes handed out last and not yet accounted for. */
-    size_t low_water;  /* Above it, |above| is noted when something is added. */
+    size_t low_water;  /* Above it, |above| is noted when something is added; <= max_queue. */
     uint64_t sent;     /* Messages that have wholly left, */
     uint64_t bytes_sent;
     uint8_t *control;  /* NULL when there are none. */
@@ -73,6 +73,13 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max);
  */
 void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg);
+/* Are |n| bytes that were taken all there is, and data alone?  As most often. */
+static inline bool wst__outbox_is_all(const struct wst__outbox *o, size_t n)
+{
+    return n == o->tail - o->head && n == o->shown && n > 0 && !o->control;
+}
+/* Then this does what wst__outbox_taken() does, but tells nobody; returns 0, what is left. */
+size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool);
 /* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
                       void (*unsent)(void *arg, void *ref, size_t n), void *arg);
