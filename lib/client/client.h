@@ -73,6 +73,7 @@ struct wst_client {
     unsigned flips; /* Starts and stops asked for and not yet carried out: they alternate. */
     bool wake;
     bool paused;
+    bool asked;     /* The turn that was asked for has more to do than to send what is queued. */
     bool receiving; /* Messages are handed out: what is sent meanwhile leaves behind them. */
     struct wst__turn turn;
     struct wst__timer *timer;

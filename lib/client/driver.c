@@ -302,7 +302,7 @@ static void on_link_drained(void *arg)
 
 static void on_link_wants_flush(void *arg)
 {
-    wst__driver_ask(arg);
+    wst__driver_ask_to_send(arg);
 }
 
 /* The answers to what came leave at once, if nothing has been asked for that comes before. */
@@ -801,6 +801,12 @@ void wst__driver_pump(struct wst_client *cl)
 
 void wst__driver_ask(struct wst_client *cl)
 {
+    cl->asked = true;
+    wst__driver_ask_to_send(cl);
+}
+
+void wst__driver_ask_to_send(struct wst_client *cl)
+{
     cl->ports->turn_ask(cl->ports->world, &cl->turn);
 }
 
@@ -812,16 +818,9 @@ static void do_chores(struct wst_client *cl)
     wst__token_sync(&cl->token);
 }
 
-/* Is there more to do in a turn than to send what is queued? */
-static inline bool has_more(const struct wst_client *cl)
-{
-    return cl->closing || cl->token_changed || cl->provided || cl->offline.count > 0 ||
-           wst__token_has_chores(&cl->token) || has_waiting(cl);
-}
-
-/* The whole of a turn. */
 static WST__NOINLINE void do_all(struct wst_client *cl)
 {
+    cl->asked = false;
     if (cl->closing) { /* Nothing more is begun, and nothing more is sent. */
         wst__client_release(cl);
         return;
@@ -844,7 +843,7 @@ void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
 
-    if (has_more(cl) || !cl->link) {
+    if (cl->asked || !cl->link) {
         do_all(cl);
         return;
     }

@@ -638,9 +638,23 @@ static WST__NOINLINE int send_packed(struct wst__ws *ws, uint8_t first, const vo
     return rc;
 }
 
-/* May a whole message of this type be sent now? */
-static int check_send(const struct wst__ws *ws, enum wst_message_type type, const void *data,
-                      size_t n)
+static inline int send_whole(struct wst__ws *ws, enum wst_message_type type, const void *data,
+                             size_t n, void *ref)
+{
+    uint8_t first = (uint8_t)(FIN | type);
+
+    if (ws->env.deflate)
+        return send_packed(ws, first, data, n, ref);
+    return wst__outbox_message(&ws->outbox, &ws->env, first, data, n, ref);
+}
+
+static WST__NOINLINE int send_text(struct wst__ws *ws, const void *data, size_t n, void *ref)
+{
+    return wst__utf8_valid(data, n) ? send_whole(ws, WST_TEXT, data, n, ref) : WST_ERR_BAD_UTF8;
+}
+
+int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                 void *ref)
 {
     if (type != WST_TEXT && type != WST_BINARY)
         return WST_ERR_INVALID;
@@ -648,20 +662,7 @@ static int check_send(const struct wst__ws *ws, enum wst_message_type type, cons
         return WST_ERR_NOT_OPEN;
     if (ws->chunk_type)
         return WST_ERR_STATE;
-    return type == WST_TEXT && !wst__utf8_valid(data, n) ? WST_ERR_BAD_UTF8 : 0;
-}
-
-int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
-                 void *ref)
-{
-    uint8_t first = (uint8_t)(FIN | type);
-    int rc = check_send(ws, type, data, n);
-
-    if (rc != 0)
-        return rc;
-    if (ws->env.deflate)
-        return send_packed(ws, first, data, n, ref);
-    return wst__outbox_message(&ws->outbox, &ws->env, first, data, n, ref);
+    return type == WST_TEXT ? send_text(ws, data, n, ref) : send_whole(ws, type, data, n, ref);
 }
 
 /* May a chunk be sent now, by its place? */
