@@ -612,7 +612,7 @@ static inline void flush_messages(struct wst__link *link)
             total += iov[i].iov_len;
         if (!write_out(link, iov, count, total, &wrote)) {
             (void)wst__ws_sent_and_sealed(link->ws, wrote,
-                                    ports->stream_sealed(ports->world, link->stream));
+                                          ports->stream_sealed(ports->world, link->stream));
             break;
         }
         queued = wst__ws_sent(link->ws, wrote);

@@ -807,8 +807,8 @@ static int not_all(struct wst__stream *s, ssize_t n, struct wst_cause *why)
     return 0;
 }
 
-static int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t count,
-                                      size_t *wrote, struct wst_cause *why)
+static int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
+                        struct wst_cause *why)
 {
     while (count > 0) {
         size_t some = count < IOVS_MAX ? count : IOVS_MAX;
@@ -826,7 +826,6 @@ static int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t c
     }
     return 0;
 }
-
 
 /* The next bytes for one record, from |skip| on: where they are, or gathered. */
 static const uint8_t *next_record(struct wst__hub *hub, const struct iovec *iov, size_t count,

@@ -186,8 +186,9 @@ static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env
     return 0;
 }
 
-WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
-                     const void *data, size_t n, void *ref, size_t size)
+WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env,
+                                   uint8_t first, const void *data, size_t n, void *ref,
+                                   size_t size)
 {
     size_t used = o->tail - o->head + o->high - o->low;
     size_t over = sizeof(struct mark) + head_size(n);

@@ -32,7 +32,7 @@ struct wst__outbox {
     size_t low_water;  /* Above it, |above| is noted when something is added; <= max_queue. */
     uint64_t sent;     /* Messages that have wholly left, */
     uint64_t bytes_sent;
-    uint8_t *control;  /* NULL when there are none. */
+    uint8_t *control; /* NULL when there are none. */
     uint32_t control_cap;
     uint32_t control_head, control_tail;
     uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */

@@ -43,10 +43,8 @@ static void on_drained(void *arg)
     (void)arg;
 }
 
-static const struct wst__ws_cbs cbs = {.message = on_message,
-                                       .pong = on_pong,
-                                       .closed = on_closed,
-                                       .drained = on_drained};
+static const struct wst__ws_cbs cbs = {
+    .message = on_message, .pong = on_pong, .closed = on_closed, .drained = on_drained};
 
 static void give_random(void *arg, void *p, size_t n)
 {
