@@ -76,7 +76,7 @@ void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, siz
 /* Are |n| bytes that were taken all there is, and data alone?  As most often. */
 static inline bool wst__outbox_is_all(const struct wst__outbox *o, size_t n)
 {
-    return n == o->tail - o->head && n == o->shown && n > 0 && !o->control;
+    return n == o->tail - o->head && n > 0 && !o->control;
 }
 /* Then this does what wst__outbox_taken() does, but tells nobody; returns 0, what is left. */
 size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool);
