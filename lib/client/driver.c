@@ -843,13 +843,10 @@ void wst__driver_on_turn(void *arg)
 {
     struct wst_client *cl = arg;
 
-    if (cl->asked || !cl->link) {
+    if (cl->asked || !cl->link)
         do_all(cl);
-        return;
-    }
-    wst__link_flush(cl->link);
-    if (cl->closing || has_waiting(cl))
-        do_all(cl); /* What it has brought. */
+    else
+        wst__link_flush(cl->link); /* What it brings asks for a turn of its own. */
 }
 
 void wst__driver_on_timer(void *arg)

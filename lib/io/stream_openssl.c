@@ -959,9 +959,8 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
     ssize_t n;
 
     /* Plain and in one piece, as most often: send() costs less than sendmsg(). */
-    if (s->phase != READY || s->ssl || count != 1 || s->write_errno || s->polled & UV_WRITABLE)
+    if (s->phase != READY || s->ssl || count != 1 || s->write_errno || s->blocked)
         return write_any(s, iov, count, wrote, why);
-    s->blocked = false;
     n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
     if (n < 0 || (size_t)n < iov->iov_len)
         return end_piece(s, iov, n, wrote, why);

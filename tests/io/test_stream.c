@@ -225,12 +225,15 @@ static void change_what_is_not_sealed(struct both *b)
     swallowed_sum = 0;
     connect_to(&p, b, s);
     while (total < SIZE) {
-        struct iovec iov = {.iov_base = out + total, .iov_len = SIZE - total};
+        size_t half = changes % 2 ? 0 : (SIZE - total) / 2; /* In two pieces and in one. */
+        struct iovec iov[] = {{.iov_base = out + total, .iov_len = half},
+                              {.iov_base = out + total + half, .iov_len = SIZE - total - half}};
         struct wst_cause why;
         size_t wrote, fixed;
 
         p.writable = false;
-        assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
+        assert_int_equal(
+            wst__stream_write(p.stream, iov + changes % 2, 2 - changes % 2, &wrote, &why), 0);
         total += wrote;
         if (total == SIZE)
             break;
