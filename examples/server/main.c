@@ -127,6 +127,13 @@ static bool write_port(const char *file, int port)
     return (!out || fclose(out) == 0) && ok;
 }
 
+static bool is_loopback(const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
+    return ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr) >> 24 == 127;
+}
+
 /* The first line of stdout is for programs; what follows is for people. */
 static void announce(const struct main_state *m, const char *host)
 {
@@ -151,18 +158,23 @@ static int listen_tcp(struct main_state *m)
     struct conn_listener_config config = {m->tls.ctx, on_accept, m, false};
     char host[256];
     struct addrinfo *found = resolve(text, host, sizeof host);
+    bool reachable;
     int err;
 
     if (!found)
         return fail("cannot listen on", text,
                     "not HOST:PORT with a host of this machine and a port to 65535");
     m->listener = conn_listen_tcp(&m->server.loop, found->ai_addr, &config, &err);
+    reachable = !is_loopback(found->ai_addr);
     freeaddrinfo(found);
     if (!m->listener)
         return fail("cannot listen on", text, uv_strerror(err));
     if (options->port_file && !write_port(options->port_file, conn_listener_port(m->listener)))
         return fail("cannot write", options->port_file, strerror(errno));
     announce(m, host);
+    if (reachable)
+        log_line("Warning: other machines may reach %s, and this server gives a token to anybody; "
+                 "it is for development and tests", text);
     return 0;
 }
 

@@ -378,6 +378,8 @@ static int check_steps(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "token_cache: cannot be used together with store_load");
     if (c->token_cache && !*c->token_cache)
         return REJECT(why, "token_cache: must be the name of a file");
+    if (c->ca_pem && !strstr(c->ca_pem, "-----BEGIN "))
+        return REJECT(why, "ca_pem: must hold certificates in PEM; a file's name goes to ca_file");
     if (!c->client_cert != !c->client_key)
         return REJECT(why, "client_cert, client_key: give both or none");
     if (c->unauthorized_count > WST__MAX_UNAUTHORIZED)

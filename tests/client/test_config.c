@@ -193,6 +193,7 @@ static void wrong_strings(void **state)
     REJECTED(token_success_value, "yes");
     REJECTED(ticket_success_value, "{");
     REJECTED(tls_min, "1.1");
+    REJECTED(ca_pem, "/etc/ssl/ca.pem");
     REJECTED(token_cache, "");
     REJECTED(client_cert, "file.pem");
 }

@@ -24,6 +24,9 @@ static void words_of_a_status(void **state)
          "request"},
         {WST_STEP_TICKET, 401, WST_ERR_TOKEN_REFUSED,
          "the ticket request was answered 401 Unauthorized"},
+        {WST_STEP_TOKEN, 400, WST_ERR_HTTP_STATUS,
+         "the token request was answered 400 Bad Request; check token_body, and whether this "
+         "server uses tickets at all (ticket_step)"},
         {WST_STEP_TOKEN, 404, WST_ERR_HTTP_STATUS,
          "the token request was answered 404 Not Found; check token_url"},
         {WST_STEP_TICKET, 404, WST_ERR_HTTP_STATUS,

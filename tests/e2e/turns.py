@@ -68,9 +68,11 @@ def read(path, own):
 def waits(call):
     """What is wrong with this call on a loop's thread; "" when nothing is."""
     name, arguments = call.name, call.arguments
-    # libuv 1.45 and later hands over changes of epoll by it.  Its third argument: to wait for how many.
-    if name == "io_uring_enter" and arguments.split(", ")[2] == "0":
-        return ""
+    # libuv 1.45 and later hands over changes of epoll by it, and waits for just these, which the
+    # kernel makes on the spot.  Its second and third argument: how many it hands over and waits for.
+    if name == "io_uring_enter":
+        handed, awaited = arguments.split(", ")[1:3]
+        return "" if int(awaited) <= int(handed) else "waits"
     if name in HARMLESS:
         return "a file" if call.on_file and name in ("fcntl", "ioctl") else ""
     if name in ("read", "write", "writev", "readv", "fstat", "newfstatat", "lseek"):

@@ -54,8 +54,8 @@ static void get_times(const struct world *w, uint64_t t[T_COUNT])
     memcpy(t + T_OF_BOOK, w->book.due, sizeof w->book.due);
     if (w->core.state == WST_STATE_BACKOFF)
         return;
-    t[T_FLOOR] = WST__NEVER;                        /* Written before it is read. */
-    t[T_WAKE] = t[T_OF_BOOK + P_WAKE] = WST__NEVER; /* See no_wake_before(). */
+    t[T_FLOOR] = WST__NEVER;                                  /* Written before it is read. */
+    t[T_WAKE] = t[(int)T_OF_BOOK + (int)P_WAKE] = WST__NEVER; /* See no_wake_before(). */
 }
 
 /*

@@ -212,6 +212,7 @@ int main(int argc, char **argv)
     config.max_message_bytes = sizes[SIZES - 1];
     config.max_queue_bytes = 2 * sizes[SIZES - 1];
     config.max_attempts = 1;
+    config.ping_interval_ms = 0; /* A peer on a busy machine may need long for 16 MiB. */
     config.arg = &w;
     config.on_open = on_open;
     config.on_message = on_message;

@@ -124,7 +124,7 @@ def test_connection(walked, connection):
     """It agreed on what the cell is named after, and ended with both close frames."""
     seen = walked(connection)
     wanted = "permessage-deflate" if connection[2] == "deflate" else "none"
-    assert [text.split(";")[0] for text in seen.extensions] == [wanted]
+    assert [text.split(";")[0] for text in seen.extensions] == [wanted], seen.lines
     assert seen.lines[-1] == "closed 1000 clean", seen.lines
     assert seen.err == ""
 

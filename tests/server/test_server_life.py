@@ -11,6 +11,7 @@ import time
 import pytest
 import websockets.exceptions
 
+from netns import Namespace, needs_root
 from wire import TOKEN, close_code, connect, get_ticket, get_token, open_raw, request, run
 from wstserver import PATIENCE, TOP, WRAP, Server, server_binary, wait_until
 
@@ -39,6 +40,18 @@ def test_addresses(listen, family, address):
     with Server(listen=listen) as server:
         with socket.create_connection((address, server.port), timeout=PATIENCE) as link:
             assert family in (None, link.family)
+
+
+@needs_root
+@pytest.mark.parametrize("listen, warns", [("127.0.0.2:0", False), ("[::1]:0", False),
+                                           ("0.0.0.0:0", True), ("[::]:0", True)])
+def test_a_warning_when_others_may_reach_it(listen, warns):
+    """In a network of its own, so that nobody does."""
+    with Namespace() as network:
+        with Server(listen=listen, wrapper=[*network.prefix, *WRAP]) as server:
+            pass
+    said = [line for line in server.log if "Warning: other machines may reach" in line]
+    assert len(said) == warns and all(listen in line for line in said)
 
 
 def test_port_in_use():

@@ -22,9 +22,9 @@ static void enter(struct sim_app *app, enum sim_cb cb)
 {
     struct sim_world *w = app->w;
 
-    if (w->in_api && cb != SIM_CB_LOG)
+    if (w->in_api)
         sim_fail(w, "a callback inside a call of the API (%d)", (int)cb);
-    if (app->in_cb && cb != SIM_CB_LOG)
+    if (app->in_cb)
         sim_fail(w, "a callback inside a callback (%d)", (int)cb);
     if (app->gone)
         sim_fail(w, "a callback after the close callback (%d)", (int)cb);
@@ -42,6 +42,22 @@ static void leave(struct sim_app *app, enum sim_cb cb)
     app->in_cb--;
 }
 
+/* What waited is with the connection now, and none of it was too old. */
+static void note_sent_on_open(struct sim_app *app)
+{
+    uint64_t age_us = (app->config.offline_age_ms + 1) * 1000;
+
+    for (size_t id = app->last_taken + 1; id <= app->sent; id++) {
+        struct sim_sent *m = &app->messages[id];
+
+        if (m->fate != ACCEPTED || !m->waits || m->start > app->ends + 1)
+            continue;
+        if (app->w->real_us - m->at_us > age_us)
+            sim_fail(app->w, "message %zu is sent, and too old", id);
+        m->waits = false;
+    }
+}
+
 static void on_state(struct wst_client *client, enum wst_state from, enum wst_state to, void *arg)
 {
     struct sim_app *app = arg;
@@ -55,8 +71,11 @@ static void on_state(struct wst_client *client, enum wst_state from, enum wst_st
                  wst_state_name(wst_client_state(client)));
     app->state_from = from;
     app->state = to;
-    if (to == WST_STATE_OPEN)
+    if (to == WST_STATE_OPEN) {
         app->open_ms = sim_mono_ms(app->w);
+        if (!app->closing) /* In the log's line before this. */
+            note_sent_on_open(app);
+    }
     if (to == WST_STATE_CLOSING)
         app->closing_ms = sim_mono_ms(app->w);
     if (!app->quiet)
@@ -228,22 +247,6 @@ static void on_attempt_failed(struct wst_client *client, const struct wst_error_
     leave(app, SIM_CB_FAILED);
 }
 
-/* What waited is with the connection now, and none of it was too old. */
-static void note_sent_on_open(struct sim_app *app)
-{
-    uint64_t age_us = (app->config.offline_age_ms + 1) * 1000;
-
-    for (size_t id = app->last_taken + 1; id <= app->sent; id++) {
-        struct sim_sent *m = &app->messages[id];
-
-        if (m->fate != ACCEPTED || !m->waits || m->start > app->ends + 1)
-            continue;
-        if (app->w->real_us - m->at_us > age_us)
-            sim_fail(app->w, "message %zu is sent, and too old", id);
-        m->waits = false;
-    }
-}
-
 static void on_open(struct wst_client *client, const char *subprotocol, void *arg)
 {
     struct sim_app *app = arg;
@@ -262,7 +265,6 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     app->unsent_here = app->unsent_bytes_here = 0;
     app->last_echoed = 0;
     app->piece_len = app->pieces = 0;
-    note_sent_on_open(app);
     sim_trace(app->w, "open%s%s", *subprotocol ? ": " : "", subprotocol);
     leave(app, SIM_CB_OPEN);
 }
@@ -509,7 +511,7 @@ static void on_log(enum wst_log_level level, const char *text, void *arg)
     sim_check_text(app->w, "the log", text);
     if (strpbrk(text, "\r\n"))
         sim_fail(app->w, "a line end in the log");
-    app->in_cb--; /* No hook: it may run anywhere. */
+    leave(app, SIM_CB_LOG);
 }
 
 /* ---- Providers, the store ------------------------------------------------------------------ */
@@ -752,8 +754,10 @@ static char *payload(size_t id, size_t at, size_t n)
 
     if (!text)
         abort();
-    for (size_t i = 0; i < n; i++)
-        text[i] = pattern[(at + i + sizeof pattern - 1 - 10) % (sizeof pattern - 1)];
+    for (size_t i = 0; i < n && i < 26; i++)
+        text[i] = pattern[(at + i + 26 - 10) % 26];
+    for (size_t have = 26; have < n; have *= 2)
+        memcpy(text + have, text, have < n - have ? have : n - have);
     if (at == 0) {
         char name[11];
 

@@ -31,7 +31,8 @@ struct weather {
     uint64_t slow_ms;
 };
 
-_Static_assert(SIM_UNIT_HOOK + SIM_CB_COUNT <= SIM_UNIT_COUNT, "a kind of unit for each callback");
+_Static_assert((int)SIM_UNIT_HOOK + (int)SIM_CB_COUNT <= (int)SIM_UNIT_COUNT,
+               "a kind of unit for each callback");
 
 struct seed {
     struct sim_world w;
@@ -482,7 +483,8 @@ static void hook(struct sim_app *app, enum sim_cb cb)
 {
     struct seed *s = app->test;
     struct sim_world *w = &s->w;
-    struct sim_unit before = sim_unit_begin(&w->decider, SIM_UNIT_HOOK + cb);
+    struct sim_unit before =
+        sim_unit_begin(&w->decider, (enum sim_unit_kind)((int)SIM_UNIT_HOOK + (int)cb));
 
     if (cb == SIM_CB_PROVIDE)
         on_question(s, 'p');

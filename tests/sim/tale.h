@@ -18,6 +18,17 @@
 
 #define TALE_MAX_PLANS 16
 
+/* How a story begins whose first token comes as it should. */
+#define TALE_TO_THE_TICKET                                                                         \
+    "[     0] > start\n"                                                                           \
+    "[     0] idle -> token\n"                                                                     \
+    "[     0] attempt 1\n"                                                                         \
+    "[     0] POST /api/v1/auth/token\n"                                                           \
+    "[     0] dial api.example.com:443\n"                                                          \
+    "[    20] token: 200 token 1\n"                                                                \
+    "[    20] token -> ticket\n"                                                                   \
+    "[    20] GET /api/v1/ws-ticket (token 1)\n"
+
 struct tale;
 typedef void tale_fn(struct tale *t);
 

@@ -159,19 +159,11 @@ static void ticket_is_html(void **state)
     t->tickets[0].body = "<html>please log in</html>";
     tale_start(t);
     tale_run(t, 100);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200\n"
-                   "[    40] dial: dropped\n"
-                   "[    40] ticket -> backoff\n"
-                   "[    40] failed: BAD_REPLY (transient), next in 250 ms\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 200\n"
+                                      "[    40] dial: dropped\n"
+                                      "[    40] ticket -> backoff\n"
+                                      "[    40] failed: BAD_REPLY (transient), next in 250 ms\n");
     tale_end(t);
 }
 
@@ -383,20 +375,12 @@ static void not_found_before_open(void **state)
     t->tickets[0].status = 404;
     tale_start(t);
     tale_run(t, 100);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 404\n"
-                   "[    40] dial: dropped\n"
-                   "[    40] ticket -> failed\n"
-                   "[    40] failed: HTTP_STATUS (refused) 404\n"
-                   "[    40] ended: failed, HTTP_STATUS\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 404\n"
+                                      "[    40] dial: dropped\n"
+                                      "[    40] ticket -> failed\n"
+                                      "[    40] failed: HTTP_STATUS (refused) 404\n"
+                                      "[    40] ended: failed, HTTP_STATUS\n");
     tale_end(t);
 }
 
@@ -501,47 +485,40 @@ static void upgrade_refused_twice(void **state)
     t->links[1].status = 403;
     tale_start(t);
     tale_run(t, 1200);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[    40] upgrade /ws (ticket 1)\n"
-                   "[    50] server: 401\n"
-                   "[    60] connecting -> backoff\n"
-                   "[    60] failed: UPGRADE_REFUSED (ticket) 401, next in 250 ms\n"
-                   "[   310] backoff -> token\n"
-                   "[   310] attempt 2\n"
-                   "[   310] dial api.example.com:443\n"
-                   "[   310] token -> ticket\n"
-                   "[   310] GET /api/v1/ws-ticket (token 1)\n"
-                   "[   330] ticket: 200 ticket 2\n"
-                   "[   330] ticket -> connecting\n"
-                   "[   340] dial: ready\n"
-                   "[   340] upgrade /ws (ticket 2)\n"
-                   "[   350] server: 403\n"
-                   "[   360] connecting -> backoff\n"
-                   "[   360] failed: UPGRADE_REFUSED (ticket) 403, next in 500 ms\n"
-                   "[   860] backoff -> token\n"
-                   "[   860] attempt 3\n"
-                   "[   860] POST /api/v1/auth/token\n"
-                   "[   860] dial api.example.com:443\n"
-                   "[   880] token: 200 token 2\n"
-                   "[   880] token -> ticket\n"
-                   "[   880] GET /api/v1/ws-ticket (token 2)\n"
-                   "[   890] dial: ready\n"
-                   "[   900] ticket: 200 ticket 3\n"
-                   "[   900] ticket -> connecting\n"
-                   "[   900] upgrade /ws (ticket 3)\n"
-                   "[   910] server: 101\n"
-                   "[   920] connecting -> open\n"
-                   "[   920] open\n");
+    tale_expect(t,
+                TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                   "[    40] ticket: 200 ticket 1\n"
+                                   "[    40] ticket -> connecting\n"
+                                   "[    40] upgrade /ws (ticket 1)\n"
+                                   "[    50] server: 401\n"
+                                   "[    60] connecting -> backoff\n"
+                                   "[    60] failed: UPGRADE_REFUSED (ticket) 401, next in 250 ms\n"
+                                   "[   310] backoff -> token\n"
+                                   "[   310] attempt 2\n"
+                                   "[   310] dial api.example.com:443\n"
+                                   "[   310] token -> ticket\n"
+                                   "[   310] GET /api/v1/ws-ticket (token 1)\n"
+                                   "[   330] ticket: 200 ticket 2\n"
+                                   "[   330] ticket -> connecting\n"
+                                   "[   340] dial: ready\n"
+                                   "[   340] upgrade /ws (ticket 2)\n"
+                                   "[   350] server: 403\n"
+                                   "[   360] connecting -> backoff\n"
+                                   "[   360] failed: UPGRADE_REFUSED (ticket) 403, next in 500 ms\n"
+                                   "[   860] backoff -> token\n"
+                                   "[   860] attempt 3\n"
+                                   "[   860] POST /api/v1/auth/token\n"
+                                   "[   860] dial api.example.com:443\n"
+                                   "[   880] token: 200 token 2\n"
+                                   "[   880] token -> ticket\n"
+                                   "[   880] GET /api/v1/ws-ticket (token 2)\n"
+                                   "[   890] dial: ready\n"
+                                   "[   900] ticket: 200 ticket 3\n"
+                                   "[   900] ticket -> connecting\n"
+                                   "[   900] upgrade /ws (ticket 3)\n"
+                                   "[   910] server: 101\n"
+                                   "[   920] connecting -> open\n"
+                                   "[   920] open\n");
     tale_end(t);
 }
 
@@ -778,24 +755,16 @@ static void server_speaks_first(void **state)
     tale_run(t, 100);
     sim_ws_raw(&t->w, "SSH-2.0-OpenSSH\r\n", 17);
     tale_run(t, 600);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[   110] dial: dropped\n"
-                   "[   110] dial api.example.com:443\n"
-                   "[   140] dial: ready\n"
-                   "[   520] ticket: 200 ticket 1\n"
-                   "[   520] ticket -> connecting\n"
-                   "[   520] upgrade /ws (ticket 1)\n"
-                   "[   530] server: 101\n"
-                   "[   540] connecting -> open\n"
-                   "[   540] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[   110] dial: dropped\n"
+                                      "[   110] dial api.example.com:443\n"
+                                      "[   140] dial: ready\n"
+                                      "[   520] ticket: 200 ticket 1\n"
+                                      "[   520] ticket -> connecting\n"
+                                      "[   520] upgrade /ws (ticket 1)\n"
+                                      "[   530] server: 101\n"
+                                      "[   540] connecting -> open\n"
+                                      "[   540] open\n");
     tale_end(t);
 }
 
@@ -1096,21 +1065,13 @@ static void stop_inside_verdict(void **state)
     tale_when(t, SIM_CB_VERDICT, 1, stop_now);
     tale_start(t);
     tale_run(t, 1000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 404\n"
-                   "[    40] > stop\n"
-                   "[    40] dial: dropped\n"
-                   "[    40] ticket -> idle\n"
-                   "[    40] failed: CANCELED (none)\n"
-                   "[    40] ended: idle, CANCELED\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 404\n"
+                                      "[    40] > stop\n"
+                                      "[    40] dial: dropped\n"
+                                      "[    40] ticket -> idle\n"
+                                      "[    40] failed: CANCELED (none)\n"
+                                      "[    40] ended: idle, CANCELED\n");
     tale_end(t);
 }
 

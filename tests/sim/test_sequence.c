@@ -117,41 +117,33 @@ static void ticket_401_twice(void **state)
     t->w.server.auth_down = true;
     tale_start(t);
     tale_run(t, 2000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 401\n"
-                   "[    40] ticket -> token\n"
-                   "[    40] POST /api/v1/auth/token\n"
-                   "[    60] token: 200 token 2\n"
-                   "[    60] token -> ticket\n"
-                   "[    60] GET /api/v1/ws-ticket (token 2)\n"
-                   "[    80] ticket: 401\n"
-                   "[    80] dial: dropped\n"
-                   "[    80] ticket -> backoff\n"
-                   "[    80] failed: TOKEN_REFUSED (token) 401, next in 250 ms\n"
-                   "[   330] backoff -> token\n"
-                   "[   330] attempt 2\n"
-                   "[   330] POST /api/v1/auth/token\n"
-                   "[   350] token: 200 token 3\n"
-                   "[   350] token -> ticket\n"
-                   "[   350] GET /api/v1/ws-ticket (token 3)\n"
-                   "[   370] ticket: 401\n"
-                   "[   370] ticket -> token\n"
-                   "[   370] POST /api/v1/auth/token\n"
-                   "[   390] token: 200 token 4\n"
-                   "[   390] token -> ticket\n"
-                   "[   390] GET /api/v1/ws-ticket (token 4)\n"
-                   "[   410] ticket: 401\n"
-                   "[   410] ticket -> failed\n"
-                   "[   410] failed: TOKEN_REFUSED (auth) 401\n"
-                   "[   410] ended: failed, TOKEN_REFUSED\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 401\n"
+                                      "[    40] ticket -> token\n"
+                                      "[    40] POST /api/v1/auth/token\n"
+                                      "[    60] token: 200 token 2\n"
+                                      "[    60] token -> ticket\n"
+                                      "[    60] GET /api/v1/ws-ticket (token 2)\n"
+                                      "[    80] ticket: 401\n"
+                                      "[    80] dial: dropped\n"
+                                      "[    80] ticket -> backoff\n"
+                                      "[    80] failed: TOKEN_REFUSED (token) 401, next in 250 ms\n"
+                                      "[   330] backoff -> token\n"
+                                      "[   330] attempt 2\n"
+                                      "[   330] POST /api/v1/auth/token\n"
+                                      "[   350] token: 200 token 3\n"
+                                      "[   350] token -> ticket\n"
+                                      "[   350] GET /api/v1/ws-ticket (token 3)\n"
+                                      "[   370] ticket: 401\n"
+                                      "[   370] ticket -> token\n"
+                                      "[   370] POST /api/v1/auth/token\n"
+                                      "[   390] token: 200 token 4\n"
+                                      "[   390] token -> ticket\n"
+                                      "[   390] GET /api/v1/ws-ticket (token 4)\n"
+                                      "[   410] ticket: 401\n"
+                                      "[   410] ticket -> failed\n"
+                                      "[   410] failed: TOKEN_REFUSED (auth) 401\n"
+                                      "[   410] ended: failed, TOKEN_REFUSED\n");
     tale_end(t);
 }
 
@@ -210,25 +202,17 @@ static void stale_ticket_is_replaced(void **state)
     t->dials[0].ready_ms = 4021; /* The ticket is asked for at 20. */
     tale_start(t);
     tale_run(t, 5000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[  4021] dial: ready\n"
-                   "[  4021] connecting -> ticket\n"
-                   "[  4021] GET /api/v1/ws-ticket (token 1)\n"
-                   "[  4041] ticket: 200 ticket 2\n"
-                   "[  4041] ticket -> connecting\n"
-                   "[  4041] upgrade /ws (ticket 2)\n"
-                   "[  4051] server: 101\n"
-                   "[  4061] connecting -> open\n"
-                   "[  4061] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[  4021] dial: ready\n"
+                                      "[  4021] connecting -> ticket\n"
+                                      "[  4021] GET /api/v1/ws-ticket (token 1)\n"
+                                      "[  4041] ticket: 200 ticket 2\n"
+                                      "[  4041] ticket -> connecting\n"
+                                      "[  4041] upgrade /ws (ticket 2)\n"
+                                      "[  4051] server: 101\n"
+                                      "[  4061] connecting -> open\n"
+                                      "[  4061] open\n");
     tale_end(t);
 }
 
@@ -242,21 +226,13 @@ static void ticket_at_four_fifths(void **state)
     t->dials[0].ready_ms = 4020;
     tale_start(t);
     tale_run(t, 4500);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[  4020] dial: ready\n"
-                   "[  4020] upgrade /ws (ticket 1)\n"
-                   "[  4030] server: 101\n"
-                   "[  4040] connecting -> open\n"
-                   "[  4040] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[  4020] dial: ready\n"
+                                      "[  4020] upgrade /ws (ticket 1)\n"
+                                      "[  4030] server: 101\n"
+                                      "[  4040] connecting -> open\n"
+                                      "[  4040] open\n");
     tale_end(t);
 }
 
@@ -270,24 +246,17 @@ static void stale_twice(void **state)
     t->tickets[1].answer_ms = 900;
     tale_start(t);
     tale_run(t, 2500);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[  1500] dial: ready\n"
-                   "[  1500] connecting -> ticket\n"
-                   "[  1500] GET /api/v1/ws-ticket (token 1)\n"
-                   "[  2400] ticket: 200 ticket 2\n"
-                   "[  2400] ticket -> connecting\n"
-                   "[  2400] dial: dropped\n"
-                   "[  2400] connecting -> backoff\n"
-                   "[  2400] failed: TICKET_STALE (transient), next in 250 ms\n");
+    tale_expect(t,
+                TALE_TO_THE_TICKET "[    40] ticket: 200 ticket 1\n"
+                                   "[    40] ticket -> connecting\n"
+                                   "[  1500] dial: ready\n"
+                                   "[  1500] connecting -> ticket\n"
+                                   "[  1500] GET /api/v1/ws-ticket (token 1)\n"
+                                   "[  2400] ticket: 200 ticket 2\n"
+                                   "[  2400] ticket -> connecting\n"
+                                   "[  2400] dial: dropped\n"
+                                   "[  2400] connecting -> backoff\n"
+                                   "[  2400] failed: TICKET_STALE (transient), next in 250 ms\n");
     tale_end(t);
 }
 
@@ -302,26 +271,18 @@ static void ticket_ages_in_sleep(void **state)
     tale_run(t, 1000);
     sim_suspend(&t->w, 60000);
     tale_run(t, 2000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[  1000] the machine sleeps for 60000 ms\n"
-                   "[ 61000] dial: ready\n"
-                   "[ 61000] connecting -> ticket\n"
-                   "[ 61000] GET /api/v1/ws-ticket (token 1)\n"
-                   "[ 61020] ticket: 200 ticket 2\n"
-                   "[ 61020] ticket -> connecting\n"
-                   "[ 61020] upgrade /ws (ticket 2)\n"
-                   "[ 61030] server: 101\n"
-                   "[ 61040] connecting -> open\n"
-                   "[ 61040] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[  1000] the machine sleeps for 60000 ms\n"
+                                      "[ 61000] dial: ready\n"
+                                      "[ 61000] connecting -> ticket\n"
+                                      "[ 61000] GET /api/v1/ws-ticket (token 1)\n"
+                                      "[ 61020] ticket: 200 ticket 2\n"
+                                      "[ 61020] ticket -> connecting\n"
+                                      "[ 61020] upgrade /ws (ticket 2)\n"
+                                      "[ 61030] server: 101\n"
+                                      "[ 61040] connecting -> open\n"
+                                      "[ 61040] open\n");
     tale_end(t);
 }
 
@@ -374,31 +335,23 @@ static void unused_ticket_again(void **state)
     t->w.server.same_ticket = true;
     tale_start(t);
     tale_run(t, 11000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[ 10000] dial: dropped\n"
-                   "[ 10000] connecting -> backoff\n"
-                   "[ 10000] failed: TIMEOUT (transient), next in 250 ms\n"
-                   "[ 10250] backoff -> token\n"
-                   "[ 10250] attempt 2\n"
-                   "[ 10250] dial api.example.com:443\n"
-                   "[ 10250] token -> ticket\n"
-                   "[ 10250] GET /api/v1/ws-ticket (token 1)\n"
-                   "[ 10270] ticket: 200 ticket 1\n"
-                   "[ 10270] ticket -> connecting\n"
-                   "[ 10280] dial: ready\n"
-                   "[ 10280] upgrade /ws (ticket 1)\n"
-                   "[ 10290] server: 101\n"
-                   "[ 10300] connecting -> open\n"
-                   "[ 10300] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[ 10000] dial: dropped\n"
+                                      "[ 10000] connecting -> backoff\n"
+                                      "[ 10000] failed: TIMEOUT (transient), next in 250 ms\n"
+                                      "[ 10250] backoff -> token\n"
+                                      "[ 10250] attempt 2\n"
+                                      "[ 10250] dial api.example.com:443\n"
+                                      "[ 10250] token -> ticket\n"
+                                      "[ 10250] GET /api/v1/ws-ticket (token 1)\n"
+                                      "[ 10270] ticket: 200 ticket 1\n"
+                                      "[ 10270] ticket -> connecting\n"
+                                      "[ 10280] dial: ready\n"
+                                      "[ 10280] upgrade /ws (ticket 1)\n"
+                                      "[ 10290] server: 101\n"
+                                      "[ 10300] connecting -> open\n"
+                                      "[ 10300] open\n");
     tale_end(t);
 }
 
@@ -445,30 +398,22 @@ static void dial_fails_while_the_ticket_is_awaited(void **state)
     t->dials[0].fail = WST_ERR_RESOLVE;
     tale_start(t);
     tale_run(t, 500);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: RESOLVE\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> backoff\n"
-                   "[    40] failed: RESOLVE (transient), next in 250 ms\n"
-                   "[   290] backoff -> token\n"
-                   "[   290] attempt 2\n"
-                   "[   290] dial api.example.com:443\n"
-                   "[   290] token -> ticket\n"
-                   "[   290] GET /api/v1/ws-ticket (token 1)\n"
-                   "[   310] ticket: 200 ticket 2\n"
-                   "[   310] ticket -> connecting\n"
-                   "[   320] dial: ready\n"
-                   "[   320] upgrade /ws (ticket 2)\n"
-                   "[   330] server: 101\n"
-                   "[   340] connecting -> open\n"
-                   "[   340] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: RESOLVE\n"
+                                      "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> backoff\n"
+                                      "[    40] failed: RESOLVE (transient), next in 250 ms\n"
+                                      "[   290] backoff -> token\n"
+                                      "[   290] attempt 2\n"
+                                      "[   290] dial api.example.com:443\n"
+                                      "[   290] token -> ticket\n"
+                                      "[   290] GET /api/v1/ws-ticket (token 1)\n"
+                                      "[   310] ticket: 200 ticket 2\n"
+                                      "[   310] ticket -> connecting\n"
+                                      "[   320] dial: ready\n"
+                                      "[   320] upgrade /ws (ticket 2)\n"
+                                      "[   330] server: 101\n"
+                                      "[   340] connecting -> open\n"
+                                      "[   340] open\n");
     tale_end(t);
 }
 
@@ -481,18 +426,11 @@ static void both_fail(void **state)
     t->tickets[0].status = 500;
     tale_start(t);
     tale_run(t, 200);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: TLS\n"
-                   "[    40] ticket: 500\n"
-                   "[    40] ticket -> backoff\n"
-                   "[    40] failed: HTTP_STATUS (transient) 500, also TLS, next in 250 ms\n");
+    tale_expect(t, TALE_TO_THE_TICKET
+                "[    30] dial: TLS\n"
+                "[    40] ticket: 500\n"
+                "[    40] ticket -> backoff\n"
+                "[    40] failed: HTTP_STATUS (transient) 500, also TLS, next in 250 ms\n");
     tale_end(t);
 }
 
@@ -505,24 +443,16 @@ static void waiting_connection_dies(void **state)
     t->dials[0].die_ms = 200;
     tale_start(t);
     tale_run(t, 1200);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[   230] server: end\n"
-                   "[   240] dial api.example.com:443\n"
-                   "[   270] dial: ready\n"
-                   "[  1020] ticket: 200 ticket 1\n"
-                   "[  1020] ticket -> connecting\n"
-                   "[  1020] upgrade /ws (ticket 1)\n"
-                   "[  1030] server: 101\n"
-                   "[  1040] connecting -> open\n"
-                   "[  1040] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[   230] server: end\n"
+                                      "[   240] dial api.example.com:443\n"
+                                      "[   270] dial: ready\n"
+                                      "[  1020] ticket: 200 ticket 1\n"
+                                      "[  1020] ticket -> connecting\n"
+                                      "[  1020] upgrade /ws (ticket 1)\n"
+                                      "[  1030] server: 101\n"
+                                      "[  1040] connecting -> open\n"
+                                      "[  1040] open\n");
     tale_end(t);
 }
 
@@ -536,22 +466,14 @@ static void waiting_connection_dies_twice(void **state)
     t->dials[1].die_ms = 200;
     tale_start(t);
     tale_run(t, 1200);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[   230] server: end\n"
-                   "[   240] dial api.example.com:443\n"
-                   "[   270] dial: ready\n"
-                   "[   470] server: end\n"
-                   "[  1020] ticket: 200 ticket 1\n"
-                   "[  1020] ticket -> backoff\n"
-                   "[  1020] failed: EOF (transient), next in 250 ms\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[   230] server: end\n"
+                                      "[   240] dial api.example.com:443\n"
+                                      "[   270] dial: ready\n"
+                                      "[   470] server: end\n"
+                                      "[  1020] ticket: 200 ticket 1\n"
+                                      "[  1020] ticket -> backoff\n"
+                                      "[  1020] failed: EOF (transient), next in 250 ms\n");
     tale_end(t);
 }
 
@@ -564,24 +486,16 @@ static void waiting_connection_is_dropped(void **state)
     t->tickets[0].answer_ms = 7000;
     tale_start(t);
     tale_run(t, 8000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[  5030] dial: dropped\n"
-                   "[  7020] ticket: 200 ticket 1\n"
-                   "[  7020] ticket -> connecting\n"
-                   "[  7020] dial api.example.com:443\n"
-                   "[  7050] dial: ready\n"
-                   "[  7050] upgrade /ws (ticket 1)\n"
-                   "[  7060] server: 101\n"
-                   "[  7070] connecting -> open\n"
-                   "[  7070] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[  5030] dial: dropped\n"
+                                      "[  7020] ticket: 200 ticket 1\n"
+                                      "[  7020] ticket -> connecting\n"
+                                      "[  7020] dial api.example.com:443\n"
+                                      "[  7050] dial: ready\n"
+                                      "[  7050] upgrade /ws (ticket 1)\n"
+                                      "[  7060] server: 101\n"
+                                      "[  7070] connecting -> open\n"
+                                      "[  7070] open\n");
     tale_end(t);
 }
 
@@ -594,31 +508,24 @@ static void serial_after_a_failed_ticket(void **state)
     t->tickets[0].status = 502;
     tale_start(t);
     tale_run(t, 1000);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 502\n"
-                   "[    40] dial: dropped\n"
-                   "[    40] ticket -> backoff\n"
-                   "[    40] failed: HTTP_STATUS (transient) 502, next in 250 ms\n"
-                   "[   290] backoff -> token\n"
-                   "[   290] attempt 2\n"
-                   "[   290] token -> ticket\n"
-                   "[   290] GET /api/v1/ws-ticket (token 1)\n"
-                   "[   310] ticket: 200 ticket 1\n"
-                   "[   310] ticket -> connecting\n"
-                   "[   310] dial api.example.com:443\n"
-                   "[   340] dial: ready\n"
-                   "[   340] upgrade /ws (ticket 1)\n"
-                   "[   350] server: 101\n"
-                   "[   360] connecting -> open\n"
-                   "[   360] open\n");
+    tale_expect(t,
+                TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                   "[    40] ticket: 502\n"
+                                   "[    40] dial: dropped\n"
+                                   "[    40] ticket -> backoff\n"
+                                   "[    40] failed: HTTP_STATUS (transient) 502, next in 250 ms\n"
+                                   "[   290] backoff -> token\n"
+                                   "[   290] attempt 2\n"
+                                   "[   290] token -> ticket\n"
+                                   "[   290] GET /api/v1/ws-ticket (token 1)\n"
+                                   "[   310] ticket: 200 ticket 1\n"
+                                   "[   310] ticket -> connecting\n"
+                                   "[   310] dial api.example.com:443\n"
+                                   "[   340] dial: ready\n"
+                                   "[   340] upgrade /ws (ticket 1)\n"
+                                   "[   350] server: 101\n"
+                                   "[   360] connecting -> open\n"
+                                   "[   360] open\n");
     tale_end(t);
 }
 
@@ -776,21 +683,13 @@ static void ticket_as_subprotocol(void **state)
     t->w.server.subprotocol = "chat.v1";
     tale_start(t);
     tale_run(t, 100);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[    40] upgrade /ws (ticket 1)\n"
-                   "[    50] server: 101\n"
-                   "[    60] connecting -> open\n"
-                   "[    60] open: chat.v1\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[    40] upgrade /ws (ticket 1)\n"
+                                      "[    50] server: 101\n"
+                                      "[    60] connecting -> open\n"
+                                      "[    60] open: chat.v1\n");
     tale_end(t);
 }
 
@@ -804,21 +703,13 @@ static void ticket_as_chosen_subprotocol(void **state)
     t->w.server.subprotocol = "tkt-" SIM_SECRET "--1";
     tale_start(t);
     tale_run(t, 100);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[    40] upgrade /ws (ticket 1)\n"
-                   "[    50] server: 101\n"
-                   "[    60] connecting -> open\n"
-                   "[    60] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[    40] upgrade /ws (ticket 1)\n"
+                                      "[    50] server: 101\n"
+                                      "[    60] connecting -> open\n"
+                                      "[    60] open\n");
     tale_end(t);
 }
 
@@ -830,21 +721,13 @@ static void ticket_as_header(void **state)
     t->app.config.ticket_in = t->w.server.ticket_in = WST_TICKET_IN_HEADER;
     tale_start(t);
     tale_run(t, 100);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[    40] upgrade /ws (ticket 1)\n"
-                   "[    50] server: 101\n"
-                   "[    60] connecting -> open\n"
-                   "[    60] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[    40] upgrade /ws (ticket 1)\n"
+                                      "[    50] server: 101\n"
+                                      "[    60] connecting -> open\n"
+                                      "[    60] open\n");
     tale_end(t);
 }
 
@@ -858,20 +741,12 @@ static void ticket_that_fits_nowhere(void **state)
     t->tickets[0].body = "{\"ticket\":\"a " SIM_SECRET "\"}";
     tale_start(t);
     tale_run(t, 100);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200\n"
-                   "[    40] ticket -> connecting\n"
-                   "[    40] connecting -> backoff\n"
-                   "[    40] dial: dropped\n"
-                   "[    40] failed: INVALID (transient), next in 250 ms\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 200\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[    40] connecting -> backoff\n"
+                                      "[    40] dial: dropped\n"
+                                      "[    40] failed: INVALID (transient), next in 250 ms\n");
     assert_non_null(strstr(t->app.failure.cause.text, "ticket_in"));
     tale_end(t);
 }
@@ -919,31 +794,23 @@ static void ticket_times_out(void **state)
     t->tickets[0].unsent = true;
     tale_start(t);
     tale_run(t, 10500);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[  5030] dial: dropped\n"
-                   "[ 10020] ticket: cancelled\n"
-                   "[ 10020] ticket -> backoff\n"
-                   "[ 10020] failed: TIMEOUT (transient), next in 250 ms\n"
-                   "[ 10270] backoff -> token\n"
-                   "[ 10270] attempt 2\n"
-                   "[ 10270] token -> ticket\n"
-                   "[ 10270] GET /api/v1/ws-ticket (token 1)\n"
-                   "[ 10290] ticket: 200 ticket 1\n"
-                   "[ 10290] ticket -> connecting\n"
-                   "[ 10290] dial api.example.com:443\n"
-                   "[ 10320] dial: ready\n"
-                   "[ 10320] upgrade /ws (ticket 1)\n"
-                   "[ 10330] server: 101\n"
-                   "[ 10340] connecting -> open\n"
-                   "[ 10340] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[  5030] dial: dropped\n"
+                                      "[ 10020] ticket: cancelled\n"
+                                      "[ 10020] ticket -> backoff\n"
+                                      "[ 10020] failed: TIMEOUT (transient), next in 250 ms\n"
+                                      "[ 10270] backoff -> token\n"
+                                      "[ 10270] attempt 2\n"
+                                      "[ 10270] token -> ticket\n"
+                                      "[ 10270] GET /api/v1/ws-ticket (token 1)\n"
+                                      "[ 10290] ticket: 200 ticket 1\n"
+                                      "[ 10290] ticket -> connecting\n"
+                                      "[ 10290] dial api.example.com:443\n"
+                                      "[ 10320] dial: ready\n"
+                                      "[ 10320] upgrade /ws (ticket 1)\n"
+                                      "[ 10330] server: 101\n"
+                                      "[ 10340] connecting -> open\n"
+                                      "[ 10340] open\n");
     tale_end(t);
 }
 
@@ -955,32 +822,24 @@ static void upgrade_times_out(void **state)
     t->links[0].silent = true;
     tale_start(t);
     tale_run(t, 10500);
-    tale_expect(t, "[     0] > start\n"
-                   "[     0] idle -> token\n"
-                   "[     0] attempt 1\n"
-                   "[     0] POST /api/v1/auth/token\n"
-                   "[     0] dial api.example.com:443\n"
-                   "[    20] token: 200 token 1\n"
-                   "[    20] token -> ticket\n"
-                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
-                   "[    30] dial: ready\n"
-                   "[    40] ticket: 200 ticket 1\n"
-                   "[    40] ticket -> connecting\n"
-                   "[    40] upgrade /ws (ticket 1)\n"
-                   "[ 10040] connecting -> backoff\n"
-                   "[ 10040] failed: TIMEOUT (transient), next in 250 ms\n"
-                   "[ 10290] backoff -> token\n"
-                   "[ 10290] attempt 2\n"
-                   "[ 10290] dial api.example.com:443\n"
-                   "[ 10290] token -> ticket\n"
-                   "[ 10290] GET /api/v1/ws-ticket (token 1)\n"
-                   "[ 10310] ticket: 200 ticket 2\n"
-                   "[ 10310] ticket -> connecting\n"
-                   "[ 10320] dial: ready\n"
-                   "[ 10320] upgrade /ws (ticket 2)\n"
-                   "[ 10330] server: 101\n"
-                   "[ 10340] connecting -> open\n"
-                   "[ 10340] open\n");
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 200 ticket 1\n"
+                                      "[    40] ticket -> connecting\n"
+                                      "[    40] upgrade /ws (ticket 1)\n"
+                                      "[ 10040] connecting -> backoff\n"
+                                      "[ 10040] failed: TIMEOUT (transient), next in 250 ms\n"
+                                      "[ 10290] backoff -> token\n"
+                                      "[ 10290] attempt 2\n"
+                                      "[ 10290] dial api.example.com:443\n"
+                                      "[ 10290] token -> ticket\n"
+                                      "[ 10290] GET /api/v1/ws-ticket (token 1)\n"
+                                      "[ 10310] ticket: 200 ticket 2\n"
+                                      "[ 10310] ticket -> connecting\n"
+                                      "[ 10320] dial: ready\n"
+                                      "[ 10320] upgrade /ws (ticket 2)\n"
+                                      "[ 10330] server: 101\n"
+                                      "[ 10340] connecting -> open\n"
+                                      "[ 10340] open\n");
     tale_end(t);
 }
 

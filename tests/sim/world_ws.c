@@ -501,6 +501,21 @@ static void on_frame(struct wst__stream *s, struct parser *p, bool fin, int opco
     }
 }
 
+static void unmask(uint8_t *payload, uint64_t n, const uint8_t key[4])
+{
+    const uint8_t twice[8] = {key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]};
+    uint64_t mask, word, i = 0;
+
+    memcpy(&mask, twice, sizeof mask);
+    for (; i + sizeof word <= n; i += sizeof word) {
+        memcpy(&word, payload + i, sizeof word);
+        word ^= mask;
+        memcpy(payload + i, &word, sizeof word);
+    }
+    for (; i < n; i++)
+        payload[i] ^= key[i % 4];
+}
+
 /* One frame off the front of |p->in|; false: it is not whole. */
 static bool parse_frame(struct wst__stream *s, struct parser *p)
 {
@@ -527,8 +542,7 @@ static bool parse_frame(struct wst__stream *s, struct parser *p)
     if (have < at + 4 + n)
         return false;
     check_frame(s, p, in, n);
-    for (size_t i = 0; i < n; i++)
-        in[at + 4 + i] ^= in[at + i % 4];
+    unmask(in + at + 4, n, in + at);
     on_frame(s, p, in[0] & 0x80, in[0] & 15, in + at + 4, n);
     wst__buf_drop(&p->in, at + 4 + n);
     return true;
