@@ -270,8 +270,11 @@ int wst_client_send(struct wst_client *cl, enum wst_message_type type, const voi
     /* Nothing overtakes what still waits. */
     rc = is_open(cl) && cl->offline.count == 0 ? wst__link_send(cl->link, type, data, len, ref)
                                                : WST_ERR_NOT_OPEN;
-    if (rc == 0 && cl->receiving)
-        return 0; /* It leaves when what came is handed out. */
+    if (rc == 0) {
+        if (!cl->receiving) /* Else it leaves when what came is handed out. */
+            wst__driver_ask_to_send(cl);
+        return 0;
+    }
     if (rc == WST_ERR_NOT_OPEN)
         rc = wst__offline_add(cl, type, data, len, ref);
     if (rc == 0)
@@ -292,7 +295,7 @@ int wst_client_send_chunk(struct wst_client *cl, enum wst_message_type type, con
         return WST_ERR_NOT_OPEN;
     rc = wst__link_send_chunk(cl->link, type, data, len, flags, ref);
     if (rc == 0 && !cl->receiving)
-        wst__driver_ask(cl);
+        wst__driver_ask_to_send(cl);
     return rc;
 }
 

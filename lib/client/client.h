@@ -103,6 +103,7 @@ struct wst_client {
     bool wake;
     bool pumping;
     bool paused;
+    bool asked;     /* The turn that was asked for has more to do than to send what is queued. */
     bool receiving; /* Messages are handed out: what is sent meanwhile leaves behind them. */
     bool owns_loop;
     struct wst__turn turn;

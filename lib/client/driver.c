@@ -11,6 +11,7 @@
  */
 #include "client/driver.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 #include "client/fields.h"
 #include "client/report.h"
@@ -302,7 +303,7 @@ static void on_link_drained(void *arg)
 
 static void on_link_wants_flush(void *arg)
 {
-    wst__driver_ask(arg);
+    wst__driver_ask_to_send(arg);
 }
 
 /* The answers to what came leave at once, if nothing has been asked for that comes before. */
@@ -806,6 +807,12 @@ void wst__driver_pump(struct wst_client *cl)
 
 void wst__driver_ask(struct wst_client *cl)
 {
+    cl->asked = true;
+    wst__driver_ask_to_send(cl);
+}
+
+void wst__driver_ask_to_send(struct wst_client *cl)
+{
     cl->ports->turn_ask(cl->ports->world, &cl->turn);
 }
 
@@ -817,10 +824,9 @@ static void do_chores(struct wst_client *cl)
     wst__token_sync(&cl->token);
 }
 
-void wst__driver_on_turn(void *arg)
+static WST__NOINLINE void do_all(struct wst_client *cl)
 {
-    struct wst_client *cl = arg;
-
+    cl->asked = false;
     if (cl->closing) { /* Nothing more is begun, and nothing more is sent. */
         wst__client_release(cl);
         return;
@@ -837,6 +843,16 @@ void wst__driver_on_turn(void *arg)
     }
     if (cl->closing)
         wst__client_release(cl);
+}
+
+void wst__driver_on_turn(void *arg)
+{
+    struct wst_client *cl = arg;
+
+    if (cl->asked || !cl->link)
+        do_all(cl);
+    else
+        wst__link_flush(cl->link); /* What it brings asks for a turn of its own. */
 }
 
 /* A server that refuses the upgrade, and never ends the body behind it, has said all that counts.

@@ -13,6 +13,8 @@ void wst__driver_purge(struct wst_client *cl, enum wst__ev first, enum wst__ev l
 void wst__driver_pump(struct wst_client *cl);
 /* Asks for a pump and a flush in this turn of the loop.  From anywhere. */
 void wst__driver_ask(struct wst_client *cl);
+/* The same, for nothing but what is queued in the link. */
+void wst__driver_ask_to_send(struct wst_client *cl);
 /* The turn has come. */
 void wst__driver_on_turn(void *arg);
 /* The core's deadline has come. */

@@ -14,6 +14,7 @@
  */
 #include "client/link.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -154,7 +155,7 @@ static bool both_closed(const struct wst__link *link)
 }
 
 /* A write failed, or there is no memory: the next flush tells. */
-static void note_broken(struct wst__link *link, const struct wst_cause *why)
+static WST__NOINLINE void note_broken(struct wst__link *link, const struct wst_cause *why)
 {
     link->broken = true;
     if (link->numbers.code == 0 && !link->we_close)
@@ -560,8 +561,8 @@ int wst__link_new(struct wst__link **out, const struct wst__link_request *rq,
 }
 
 /* Writes |count| pieces; false when nothing more can be written now. */
-static bool write_out(struct wst__link *link, const struct iovec *iov, size_t count, size_t total,
-                      size_t *wrote)
+static inline bool write_out(struct wst__link *link, const struct iovec *iov, size_t count,
+                             size_t total, size_t *wrote)
 {
     const struct wst__ports *ports = link->ports;
     struct wst_cause why;
@@ -577,7 +578,7 @@ static bool write_out(struct wst__link *link, const struct iovec *iov, size_t co
     return false;
 }
 
-static bool flush_request(struct wst__link *link)
+static WST__NOINLINE bool flush_request(struct wst__link *link)
 {
     struct iovec iov = {link->request->data, link->request->len};
     size_t wrote;
@@ -590,38 +591,51 @@ static bool flush_request(struct wst__link *link)
     return false;
 }
 
+/* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
+static void shut_down(struct wst__link *link)
+{
+    const struct wst__ports *ports = link->config.ports;
+
+    if (link->broken || link->shut || wst__ws_buffered(link->ws) > 0)
+        return;
+    link->shut = true;
+    ports->stream_shutdown(ports->world, link->stream);
+}
+
 /* May end the link: the last thing that a flush does. */
 static void note_ping_left(struct wst__link *link, uint64_t now_us)
 {
-    if (!link->pings_wait || !wst__ws_ping_left(link->ws))
+    if (!wst__ws_ping_left(link->ws))
         return;
     for (uint64_t seq = link->ping_seq; link->pings_wait; link->pings_wait--, seq--)
         link->ping_left_us[seq % PINGS] = now_us;
     link->cbs->ping_left(link->arg);
 }
 
-static void flush_messages(struct wst__link *link)
+static inline void flush_messages(struct wst__link *link)
 {
     const struct wst__ports *ports = link->ports;
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
-    uint64_t now_us = 0;
+    bool pings = link->pings_wait > 0;
+    /* Before the write: on loopback the pong may be there after it. */
+    uint64_t now_us = pings ? clock_us(link) : 0;
 
-    if (link->pings_wait)
-        now_us = clock_us(link); /* Before the write: on loopback the pong may be there after it. */
-    while (wst__ws_buffered(link->ws) > 0) {
+    for (size_t queued = 1; queued > 0;) {
         size_t count = wst__ws_output(link->ws, iov, IOV_MAX_USED);
         size_t total = 0;
         size_t wrote;
 
+        if (count == 0)
+            break;
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
         if (!write_out(link, iov, count, total, &wrote)) {
-            wst__ws_sent_and_sealed(link->ws, wrote,
-                                    ports->stream_sealed(ports->world, link->stream));
+            (void)wst__ws_sent_and_sealed(link->ws, wrote,
+                                          ports->stream_sealed(ports->world, link->stream));
             break;
         }
-        wst__ws_sent(link->ws, wrote);
+        queued = wst__ws_sent(link->ws, wrote);
         /* Output that is not asked for: only a kernel that takes no more lets pongs fall. */
         if (wrote >= left) {
             link->cbs->wants_flush(link->arg);
@@ -629,16 +643,14 @@ static void flush_messages(struct wst__link *link)
         }
         left -= wrote;
     }
-    /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
-    if (link->deaf && !link->broken && !link->shut && wst__ws_buffered(link->ws) == 0) {
-        link->shut = true;
-        ports->stream_shutdown(ports->world, link->stream);
-    }
-    note_ping_left(link, now_us);
+    if (link->deaf)
+        shut_down(link);
+    if (pings)
+        note_ping_left(link, now_us);
 }
 
 /* Hands out what was held back, once receiving goes on. */
-static void flush_held(struct wst__link *link)
+static WST__NOINLINE void flush_held(struct wst__link *link)
 {
     struct wst__buf *held = link->held;
     size_t used;
@@ -658,20 +670,24 @@ static void flush_held(struct wst__link *link)
         set_reading(link, true);
 }
 
-void wst__link_flush(struct wst__link *link)
+static WST__NOINLINE void finish_broken(struct wst__link *link)
 {
     struct wst_cause why;
 
+    kept_cause(link, &why);
+    finish(link, &why);
+}
+
+void wst__link_flush(struct wst__link *link)
+{
     if (link->phase == OVER)
         return;
     if ((link->held || !link->reading) && !link->broken && link->ws)
         flush_held(link);
     if (!link->broken && !link->blocked && (!link->request || flush_request(link)) && link->ws)
         flush_messages(link);
-    if (link->broken) {
-        kept_cause(link, &why);
-        finish(link, &why);
-    }
+    if (link->broken)
+        finish_broken(link);
 }
 
 /* Gets ready for the response. */

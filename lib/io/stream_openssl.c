@@ -15,6 +15,7 @@
  */
 #include "io/stream_openssl.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 #include "io/dial_curl.h"
 #include "io/errno_text.h"
@@ -823,34 +824,29 @@ static size_t size_of(const struct iovec *iov, size_t count)
     return n;
 }
 
-/* One piece, as most often: send() costs less than sendmsg(). */
-static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+/* What follows when not all was taken, but |n| bytes or an error. */
+static int not_all(struct wst__stream *s, ssize_t n, struct wst_cause *why)
 {
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count};
-
-    if (count == 1)
-        return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-    return sendmsg(fd, &msg, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        return system_cause(s, why, s->write_errno = errno);
+    s->blocked = true;
+    return 0;
 }
 
-static int write_plain(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
-                       struct wst_cause *why)
+static int write_pieces(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
+                        struct wst_cause *why)
 {
     while (count > 0) {
         size_t some = count < IOVS_MAX ? count : IOVS_MAX;
-        ssize_t n = send_pieces(s->fd, iov, some);
+        struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = some};
+        ssize_t n;
 
-        if (n >= 0) {
-            *wrote += (size_t)n;
-        } else if (errno == EINTR) {
-            continue;
-        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
-            return system_cause(s, why, s->write_errno = errno);
-        }
-        if (n < 0 || (size_t)n < (some == 1 ? iov->iov_len : size_of(iov, some))) {
-            s->blocked = true;
-            return 0;
-        }
+        do {
+            n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+        } while (n < 0 && errno == EINTR);
+        *wrote += n > 0 ? (size_t)n : 0;
+        if (n < 0 || (size_t)n < size_of(iov, some))
+            return not_all(s, n, why);
         iov += some;
         count -= some;
     }
@@ -952,8 +948,8 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
     return 0;
 }
 
-int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
-                      struct wst_cause *why)
+static WST__NOINLINE int write_any(struct wst__stream *s, const struct iovec *iov, size_t count,
+                                   size_t *wrote, struct wst_cause *why)
 {
     int rc;
 
@@ -963,10 +959,39 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
     if (s->write_errno != 0)
         return system_cause(s, why, s->write_errno);
     s->blocked = s->write_wants_read; /* Until something was read it would wait again. */
-    rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_plain(s, iov, count, wrote, why);
+    rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_pieces(s, iov, count, wrote, why);
     if (s->blocked || s->polled != UV_READABLE)
         look(s);
     return rc;
+}
+
+/* What follows a send() of one piece that did not take all of it. */
+static WST__NOINLINE int end_piece(struct wst__stream *s, const struct iovec *iov, ssize_t n,
+                                   size_t *wrote, struct wst_cause *why)
+{
+    int rc;
+
+    if (n < 0 && errno == EINTR)
+        return write_any(s, iov, 1, wrote, why);
+    *wrote = n > 0 ? (size_t)n : 0;
+    rc = not_all(s, n, why);
+    look(s);
+    return rc;
+}
+
+int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t count, size_t *wrote,
+                      struct wst_cause *why)
+{
+    ssize_t n;
+
+    /* Plain and in one piece, as most often: send() costs less than sendmsg(). */
+    if (s->phase != READY || s->ssl || count != 1 || s->write_errno || s->blocked)
+        return write_any(s, iov, count, wrote, why);
+    n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    if (n < 0 || (size_t)n < iov->iov_len)
+        return end_piece(s, iov, n, wrote, why);
+    *wrote = (size_t)n;
+    return 0;
 }
 
 size_t wst__stream_sealed(const struct wst__stream *s)

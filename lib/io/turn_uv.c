@@ -5,6 +5,7 @@
  */
 #include "io/turn_uv.h"
 
+#include "base/hint.h"
 #include "io/io.h"
 
 /* A turn that asks for another one is served in the same pass, but not for ever. */
@@ -55,23 +56,40 @@ static void ring_move(struct wst__turn *to, struct wst__turn *from)
     ring_init(from);
 }
 
-static void on_idle(uv_idle_t *idle)
+static void run(struct wst__turn *turn)
 {
-    struct wst__turns *t = idle->data;
+    turn->asked = false;
+    ring_remove(turn);
+    turn->cb(turn->arg); /* May drop others, and be gone afterwards. */
+}
+
+static WST__NOINLINE void run_passes(struct wst__turns *t)
+{
     struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
 
-    t->io->thread = uv_thread_self();
-    ring_move(&t->now, &t->later);
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
         struct wst__turn *turn;
 
         ring_add(&t->now, &end);
-        while ((turn = t->now.next) != &end) {
-            wst__turn_drop(turn);
-            turn->cb(turn->arg); /* May drop others. */
-        }
+        while ((turn = t->now.next) != &end)
+            run(turn);
         ring_remove(&end);
     }
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct wst__turns *t = idle->data;
+    struct wst__turn *first;
+
+    if (WATCHES_THREAD)
+        t->io->thread = uv_thread_self();
+    ring_move(&t->now, &t->later);
+    first = t->now.next;
+    if (first != &t->now && first->next == &t->now)
+        run(first); /* One alone, as most often. */
+    if (!ring_empty(&t->now))
+        run_passes(t);
     if (ring_empty(&t->now) && ring_empty(&t->later))
         (void)uv_idle_stop(idle);
 }

@@ -72,26 +72,48 @@ AVX2 static inline void mask_32(uint8_t *to, const uint8_t *from, __m256i key)
     _mm256_storeu_si256((__m256i *)(void *)to, _mm256_xor_si256(v, key));
 }
 
+AVX2 static inline void mask_64(uint8_t *to, const uint8_t *from, __m256i key)
+{
+    mask_32(to, from, key);
+    mask_32(to + 32, from + 32, key);
+}
+
+/* The last bytes, less than 32, behind so many others that 32 can be masked. */
+AVX2 static inline void mask_rest(uint8_t *to, const uint8_t *from, size_t n, uint32_t key)
+{
+    unsigned turn = 8 * (n & 3); /* Where the 32 bytes begin in the key; x86 is little-endian. */
+
+    key = key >> turn | key << (-turn & 31);
+    mask_32(to + n - 32, from + n - 32, _mm256_set1_epi32((int)key));
+}
+
 AVX2 static void mask_avx2(uint8_t *to, const uint8_t *from, size_t n, const uint8_t key[4])
 {
+    uint32_t word;
     __m256i v;
-    size_t i = 0;
 
     if (n < 32) {
         mask_words(to, from, n, key);
         return;
     }
-    v = _mm256_set1_epi64x((long long)key_at(key, 0));
-    for (; n - i >= 128; i += 128) {
-        mask_32(to + i, from + i, v);
-        mask_32(to + i + 32, from + i + 32, v);
-        mask_32(to + i + 64, from + i + 64, v);
-        mask_32(to + i + 96, from + i + 96, v);
+    memcpy(&word, key, sizeof word);
+    v = _mm256_set1_epi32((int)word);
+    for (; n >= 128; n -= 128, to += 128, from += 128) {
+        mask_64(to, from, v);
+        mask_64(to + 64, from + 64, v);
     }
-    for (; n - i >= 32; i += 32)
-        mask_32(to + i, from + i, v);
-    if (i < n)
-        mask_32(to + n - 32, from + n - 32, _mm256_set1_epi64x((long long)key_at(key, n)));
+    if (n & 64) {
+        mask_64(to, from, v);
+        to += 64;
+        from += 64;
+    }
+    if (n & 32) {
+        mask_32(to, from, v);
+        to += 32;
+        from += 32;
+    }
+    if (n & 31)
+        mask_rest(to, from, n & 31, word);
 }
 
 static bool has_avx2(void)

@@ -12,6 +12,7 @@
  */
 #include "wire/message.h"
 
+#include "base/hint.h"
 #include "base/mem.h"
 #include "wire/env.h"
 #include "wire/frames.h"
@@ -54,12 +55,10 @@ struct wst__ws {
     struct wst__ws_env env;
     const struct wst__ws_cbs *cbs;
     void *arg;
-    size_t low_water;
     struct wst__inbox inbox;
     struct wst__outbox outbox;
     struct wst__frames *frames; /* Lent while a frame is incomplete, else NULL. */
     uint64_t received, bytes_received;
-    uint64_t sent, bytes_sent;
     uint64_t chunk_bytes; /* Of the message that is sent in chunks, */
     void *chunk_ref;      /* its name, */
     uint8_t chunk_type;   /* 0: there is none, */
@@ -69,7 +68,6 @@ struct wst__ws {
     bool over;            /* Nothing further is read: the peer has closed, or failed. */
     bool closing;         /* A close frame was queued. */
     bool close_received;
-    bool above_low_water;
 };
 
 /* What a step of the input says: go on, or stop with 0 or an error. */
@@ -117,7 +115,9 @@ int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
     ws->env.random = config->random;
     ws->env.random_arg = config->random_arg;
     ws->env.max_message = config->max_message_bytes;
-    ws->low_water = config->queue_low_water;
+    ws->outbox.low_water = config->queue_low_water < config->max_queue_bytes
+                               ? config->queue_low_water
+                               : config->max_queue_bytes;
     ws->cbs = cbs;
     ws->arg = arg;
     *out = ws;
@@ -621,15 +621,9 @@ bool wst__ws_yielded(const struct wst__ws *ws)
 
 /* ---- Sending ------------------------------------------------------------------------------- */
 
-/* The queue rose: when it falls again, |drained| tells. */
-static void note_level(struct wst__ws *ws)
-{
-    if (wst__outbox_bytes(&ws->outbox) > ws->low_water)
-        ws->above_low_water = true;
-}
-
 /* Compressed, when that is worth it. */
-static int send_packed(struct wst__ws *ws, uint8_t first, const void *data, size_t n, void *ref)
+static WST__NOINLINE int send_packed(struct wst__ws *ws, uint8_t first, const void *data, size_t n,
+                                     void *ref)
 {
     struct wst__block packed = {NULL, 0};
     size_t made;
@@ -644,9 +638,23 @@ static int send_packed(struct wst__ws *ws, uint8_t first, const void *data, size
     return rc;
 }
 
-/* May a whole message of this type be sent now? */
-static int check_send(const struct wst__ws *ws, enum wst_message_type type, const void *data,
-                      size_t n)
+static inline int send_whole(struct wst__ws *ws, enum wst_message_type type, const void *data,
+                             size_t n, void *ref)
+{
+    uint8_t first = (uint8_t)(FIN | type);
+
+    if (ws->env.deflate)
+        return send_packed(ws, first, data, n, ref);
+    return wst__outbox_message(&ws->outbox, &ws->env, first, data, n, ref);
+}
+
+static WST__NOINLINE int send_text(struct wst__ws *ws, const void *data, size_t n, void *ref)
+{
+    return wst__utf8_valid(data, n) ? send_whole(ws, WST_TEXT, data, n, ref) : WST_ERR_BAD_UTF8;
+}
+
+int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
+                 void *ref)
 {
     if (type != WST_TEXT && type != WST_BINARY)
         return WST_ERR_INVALID;
@@ -654,21 +662,7 @@ static int check_send(const struct wst__ws *ws, enum wst_message_type type, cons
         return WST_ERR_NOT_OPEN;
     if (ws->chunk_type)
         return WST_ERR_STATE;
-    return type == WST_TEXT && !wst__utf8_valid(data, n) ? WST_ERR_BAD_UTF8 : 0;
-}
-
-int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
-                 void *ref)
-{
-    uint8_t first = (uint8_t)(FIN | type);
-    int rc = check_send(ws, type, data, n);
-
-    if (rc != 0)
-        return rc;
-    rc = ws->env.deflate ? send_packed(ws, first, data, n, ref)
-                         : wst__outbox_data(&ws->outbox, &ws->env, first, data, n, ref, n);
-    note_level(ws);
-    return rc;
+    return type == WST_TEXT ? send_text(ws, data, n, ref) : send_whole(ws, type, data, n, ref);
 }
 
 /* May a chunk be sent now, by its place? */
@@ -710,21 +704,16 @@ int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const voi
     ws->chunk_utf8 = utf8;
     ws->chunk_ref = ref;
     ws->chunk_bytes = last ? 0 : ws->chunk_bytes + n;
-    note_level(ws);
     return 0;
 }
 
 int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n)
 {
-    int rc;
-
     if (n > WST__CONTROL_MAX)
         return WST_ERR_INVALID;
     if (ws->closing)
         return WST_ERR_NOT_OPEN;
-    rc = wst__outbox_ping(&ws->outbox, &ws->env, payload, n);
-    note_level(ws);
-    return rc;
+    return wst__outbox_ping(&ws->outbox, &ws->env, payload, n);
 }
 
 int wst__ws_close(struct wst__ws *ws, int code, const char *reason, size_t n)
@@ -743,28 +732,25 @@ size_t wst__ws_output(struct wst__ws *ws, struct iovec *iov, size_t max)
     return wst__outbox_show(&ws->outbox, iov, max);
 }
 
-static void count_sent(void *arg, void *ref, size_t n)
+size_t wst__ws_sent(struct wst__ws *ws, size_t n)
 {
-    struct wst__ws *ws = arg;
+    struct wst__outbox *o = &ws->outbox;
 
-    ws->sent++;
-    ws->bytes_sent += n;
-    if (ws->cbs->sent)
-        ws->cbs->sent(ws->arg, ref, n);
+    if (o->above || ws->cbs->sent || !wst__outbox_is_all(o, n))
+        return wst__ws_sent_and_sealed(ws, n, 0);
+    return wst__outbox_taken_all(o, ws->env.pool);
 }
 
-void wst__ws_sent(struct wst__ws *ws, size_t n)
+WST__NOINLINE size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed)
 {
-    wst__ws_sent_and_sealed(ws, n, 0);
-}
+    struct wst__outbox *o = &ws->outbox;
 
-void wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed)
-{
-    wst__outbox_taken(&ws->outbox, &ws->env, n, fixed, count_sent, ws);
-    if (ws->above_low_water && wst__outbox_bytes(&ws->outbox) <= ws->low_water) {
-        ws->above_low_water = false;
+    wst__outbox_taken(o, &ws->env, n, fixed, ws->cbs->sent, ws->arg);
+    if (o->above && wst__outbox_bytes(o) <= o->low_water) {
+        o->above = false;
         ws->cbs->drained(ws->arg);
     }
+    return wst__outbox_bytes(o);
 }
 
 /* ---- Inspect ------------------------------------------------------------------------------- */
@@ -793,8 +779,8 @@ void wst__ws_counts(const struct wst__ws *ws, struct wst__ws_counts *c)
 {
     c->received = ws->received;
     c->bytes_received = ws->bytes_received;
-    c->sent = ws->sent;
-    c->bytes_sent = ws->bytes_sent;
+    c->sent = ws->outbox.sent;
+    c->bytes_sent = ws->outbox.bytes_sent;
     wst__outbox_count(&ws->outbox, &c->queued, &c->bytes_queued);
     c->queued += ws->chunk_type ? 1 : 0;
     c->bytes_queued += ws->chunk_bytes;

@@ -114,14 +114,14 @@ size_t wst__ws_output(struct wst__ws *ws, struct iovec *iov, size_t max);
 /*
  * The kernel has taken |n| of them.  Less than all: output is blocked, and only the newest pong is
  * kept.  What was not taken may look different next time, but for the rest of a frame that has
- * begun.  May call |sent| and |drained|.
+ * begun.  May call |sent| and |drained|; returns how many bytes are queued afterwards.
  */
-void wst__ws_sent(struct wst__ws *ws, size_t n);
+size_t wst__ws_sent(struct wst__ws *ws, size_t n);
 /*
  * The same, where the next |fixed| bytes are sealed in TLS records already: until they are taken,
  * wst__ws_output() offers exactly them.  What is queued meanwhile, pings too, goes behind them.
  */
-void wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed);
+size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed);
 
 /* Bytes queued and not yet taken: payload and framing. */
 size_t wst__ws_buffered(const struct wst__ws *ws);

@@ -2,6 +2,7 @@
 #include "wire/outbox.h"
 
 #include "base/err.h"
+#include "base/hint.h"
 #include "base/mem.h"
 #include "wire/mask.h"
 
@@ -15,7 +16,9 @@ enum {
     OPCODE_PING = 9,
     OPCODE_PONG = 10,
     KEY = 4,
-    CONTROL_HEAD = 2 + KEY,
+    SHORT_MAX = 125, /* The longest payload with the shortest header, */
+    SHORT_HEAD = 2 + KEY,
+    CONTROL_HEAD = SHORT_HEAD,
     CONTROL_FRAME_MAX = CONTROL_HEAD + 125
 };
 
@@ -76,6 +79,13 @@ static inline int take_block(struct wst__outbox *o, struct wst__ws_pool *pool, s
     return rc;
 }
 
+/* The queue rose: when it falls again, that is to be told. */
+static inline void note_level(struct wst__outbox *o)
+{
+    if (wst__outbox_bytes(o) > o->low_water)
+        o->above = true;
+}
+
 /* Makes room for |need| more bytes: of frames and marks.  NOMEM. */
 static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t need)
 {
@@ -102,10 +112,10 @@ static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t 
 /* Everything in the block has left. */
 static void give_back(struct wst__outbox *o, struct wst__ws_pool *pool)
 {
-    pool->burst = o->block.cap;
-    wst__pool_give(pool, &o->block);
     o->head = o->tail = 0;
     o->low = o->high = 0;
+    pool->burst = o->block.cap;
+    wst__pool_give(pool, &o->block);
 }
 
 /* ---- Frames -------------------------------------------------------------------------------- */
@@ -145,40 +155,88 @@ static inline void write_frame(const struct wst__ws_env *env, uint8_t *to, uint8
         wst__mask(to + KEY, data, n, to);
 }
 
-static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
-                            const uint8_t *data, size_t n, void *ref, size_t size)
+/* Notes a frame for which there is room, and returns its place. */
+static inline uint8_t *put_mark(struct wst__outbox *o, size_t frame, void *ref, size_t size)
 {
-    size_t frame = head_size(n) + n;
+    uint8_t *to = o->block.data + o->tail;
     struct mark *mark;
 
-    if (o->low - o->tail < frame + sizeof *mark) {
-        int rc = o->block.data ? reserve(o, env, frame + sizeof *mark)
-                               : take_block(o, env->pool, frame + sizeof *mark);
-
-        if (rc != 0)
-            return rc;
-    }
     o->low -= sizeof *mark;
     mark = (struct mark *)(void *)(o->block.data + o->low);
     mark->ref = ref;
     mark->frame = frame;
     mark->size = size;
     o->tail += frame;
-    write_frame(env, o->block.data + o->tail - frame, first, data, n);
+    return to;
+}
+
+static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+                            const uint8_t *data, size_t n, void *ref, size_t size)
+{
+    size_t frame = head_size(n) + n;
+    size_t need = frame + sizeof(struct mark);
+
+    if (o->low - o->tail < need) {
+        int rc = o->block.data ? reserve(o, env, need) : take_block(o, env->pool, need);
+
+        if (rc != 0)
+            return rc;
+    }
+    write_frame(env, put_mark(o, frame, ref, size), first, data, n);
     return 0;
 }
 
-int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
-                     const void *data, size_t n, void *ref, size_t size)
+WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env,
+                                   uint8_t first, const void *data, size_t n, void *ref,
+                                   size_t size)
 {
     size_t used = o->tail - o->head + o->high - o->low;
     size_t over = sizeof(struct mark) + head_size(n);
+    int rc;
 
     if (n > env->max_queue || over > env->max_queue - n)
         return WST_ERR_TOO_LARGE;
     if (used > env->max_queue - n - over)
         return WST_ERR_QUEUE_FULL;
-    return add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
+    rc = add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
+    note_level(o);
+    return rc;
+}
+
+/* Takes the block that lies ready, if it is as large as the last one was. */
+static inline bool take_ready_block(struct wst__outbox *o, struct wst__ws_pool *pool)
+{
+    if (!pool->small.data || pool->small.cap < pool->burst)
+        return false;
+    o->block = pool->small;
+    o->low = o->high = o->block.cap;
+    pool->small = (struct wst__block){NULL, 0};
+    return true;
+}
+
+/*
+ * Most messages are short, the queue is below its mark, and all they need lies ready: this is
+ * their way.  It does what wst__outbox_data() does, and leaves everything else to it.
+ */
+int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+                        const void *data, size_t n, void *ref)
+{
+    struct wst__ws_pool *pool = env->pool;
+    size_t need = n + SHORT_HEAD + sizeof(struct mark);
+    size_t key_at = pool->keys_left - KEY;
+    uint8_t *to;
+
+    if (n - 1 >= SHORT_MAX || o->control || pool->keys_left < KEY ||
+        (!o->block.data && !take_ready_block(o, pool)) || o->low - o->tail < need ||
+        o->tail - o->head + o->high - o->low + need > o->low_water)
+        return wst__outbox_data(o, env, first, data, n, ref, n);
+    to = put_mark(o, n + SHORT_HEAD, ref, n);
+    to[0] = first;
+    to[1] = (uint8_t)(MASKED | n);
+    memcpy(to + 2, pool->keys + key_at, KEY);
+    pool->keys_left = key_at;
+    wst__mask(to + SHORT_HEAD, data, n, to + 2);
+    return 0;
 }
 
 int wst__outbox_close(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
@@ -260,6 +318,7 @@ int wst__outbox_ping(struct wst__outbox *o, const struct wst__ws_env *env, const
     rc = add_control(o, env, OPCODE_PING, payload, n);
     if (rc == 0)
         o->pings++;
+    note_level(o);
     return rc;
 }
 
@@ -368,7 +427,7 @@ static void show_all(struct wst__outbox *o, struct pieces *ps)
     }
 }
 
-static size_t show_pieces(struct wst__outbox *o, struct iovec *iov, size_t max)
+static WST__NOINLINE size_t show_pieces(struct wst__outbox *o, struct iovec *iov, size_t max)
 {
     struct pieces ps = {iov, max, 0, 0};
 
@@ -447,7 +506,11 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
         o->head += left;
         o->begun = 0;
         o->high -= sizeof mark;
-        if (mark.size != NO_END)
+        if (mark.size == NO_END)
+            continue;
+        o->sent++;
+        o->bytes_sent += mark.size;
+        if (sent)
             sent(arg, mark.ref, mark.size);
     }
 }
@@ -481,6 +544,23 @@ void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, siz
     take_data(o, n, sent, arg);
     if (o->low == o->high && o->block.data)
         give_back(o, env->pool);
+}
+
+size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool)
+{
+    for (size_t at = o->low; at < o->high; at += sizeof(struct mark)) {
+        const struct mark *mark = (const struct mark *)(const void *)(o->block.data + at);
+
+        if (mark->size != NO_END) {
+            o->sent++;
+            o->bytes_sent += mark->size;
+        }
+    }
+    o->begun = o->shown = 0;
+    o->fixed = 0;
+    o->blocked = false;
+    give_back(o, pool);
+    return 0;
 }
 
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,

@@ -29,7 +29,10 @@ struct wst__outbox {
     size_t begun;      /* So much of the first one has left. */
     size_t low, high;  /* The marks of these frames, the newest lowest. */
     size_t shown;      /* Bytes handed out last and not yet accounted for. */
-    uint8_t *control;  /* NULL when there are none. */
+    size_t low_water;  /* Above it, |above| is noted when something is added; <= max_queue. */
+    uint64_t sent;     /* Messages that have wholly left, */
+    uint64_t bytes_sent;
+    uint8_t *control; /* NULL when there are none. */
     uint32_t control_cap;
     uint32_t control_head, control_tail;
     uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
@@ -37,11 +40,15 @@ struct wst__outbox {
     uint32_t shown_first;   /* Of what was handed out last: data ahead of the control frames. */
     uint32_t fixed;         /* So many of the bytes to come are offered again as they were. */
     bool blocked;           /* What was handed out last was not wholly taken. */
-    bool closing;           /* The last mark is the close frame's. */
+    bool closing : 1;       /* The last mark is the close frame's. */
+    bool above : 1;         /* The queue was above the low-water mark; who tells so clears it. */
     uint8_t control_opcode; /* Of the frame that has begun to leave. */
     uint8_t pings;          /* That have not left. */
 };
 
+/* Adds a message in one frame, as wst__outbox_data() does. */
+int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+                        const void *data, size_t n, void *ref);
 /*
  * Adds a data frame: |first| is its first byte (FIN, RSV, opcode).  |size| is what is told about
  * the message at its end: the application's bytes.  QUEUE_FULL, TOO_LARGE, NOMEM.
@@ -62,10 +69,17 @@ int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const
 size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max);
 /*
  * So many of them were taken; the next |fixed| ones are offered again as they are, before anything
- * else.  |sent| is told of each message that has wholly left; it may add.
+ * else.  |sent| (may be NULL) is told of each message that has wholly left; it may add.
  */
 void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
                        void (*sent)(void *arg, void *ref, size_t n), void *arg);
+/* Are |n| bytes that were taken all there is, and data alone?  As most often. */
+static inline bool wst__outbox_is_all(const struct wst__outbox *o, size_t n)
+{
+    return n == o->tail - o->head && n > 0 && !o->control;
+}
+/* Then this does what wst__outbox_taken() does, but tells nobody; returns 0, what is left. */
+size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool);
 /* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
                       void (*unsent)(void *arg, void *ref, size_t n), void *arg);

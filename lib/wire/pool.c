@@ -70,13 +70,10 @@ int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least
     return b->data ? 0 : WST_ERR_NOMEM;
 }
 
-void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block *b)
+void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block old)
 {
-    struct wst__block old = *b;
     size_t smallest = 0;
 
-    b->data = NULL;
-    b->cap = 0;
     if (!old.data)
         return;
     if (pool->blocks_count == WST__POOL_BLOCKS) {

@@ -57,7 +57,7 @@ static inline void wst__pool_give_frames(struct wst__ws_pool *pool, struct wst__
 
 /* The slow ways of the two below. */
 int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want);
-void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block *b);
+void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block b);
 
 /*
  * Gives |b|, which is empty, a block of |least| bytes or more: one of |want| (>= |least|) when one
@@ -77,13 +77,14 @@ static inline int wst__pool_take(struct wst__ws_pool *pool, struct wst__block *b
 /* Takes the block back; |b| is empty afterwards.  An empty one does nothing. */
 static inline void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *b)
 {
-    if (pool->small.data || b->cap > WST__POOL_SMALL) {
-        wst__pool_keep(pool, b);
-        return;
-    }
-    pool->small = *b;
+    struct wst__block old = *b;
+
     b->data = NULL;
     b->cap = 0;
+    if (pool->small.data || old.cap > WST__POOL_SMALL)
+        wst__pool_keep(pool, old);
+    else
+        pool->small = old;
 }
 
 /* A masking key that nobody has seen (RFC 6455, 5.3 and 10.3). */

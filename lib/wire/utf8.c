@@ -6,13 +6,14 @@
  */
 #include "wire/utf8.h"
 
+#include "base/hint.h"
+
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_AVX2 1
 #include <immintrin.h>
-#define AVX2     __attribute__((target("avx2")))
-#define NOINLINE __attribute__((noinline))
+#define AVX2 __attribute__((target("avx2")))
 #else
 #define HAVE_AVX2 0
 #endif
@@ -270,8 +271,8 @@ AVX2 static inline bool verdict(const struct check *c)
  * The last bytes, less than 64.  A function of its own, because the aligned memory that it needs
  * would cost a few instructions also where all is done without it.
  */
-AVX2 NOINLINE static bool check_rest(__m256i error, __m256i prev, __m256i open, const uint8_t *p,
-                                     size_t n)
+AVX2 WST__NOINLINE static bool check_rest(__m256i error, __m256i prev, __m256i open,
+                                          const uint8_t *p, size_t n)
 {
     struct check c = {error, prev, open};
     uint8_t rest[64] = {0}; /* Zeros are ASCII: they end what is open, as the end does. */

@@ -226,12 +226,15 @@ static void change_what_is_not_sealed(struct both *b)
     swallowed_sum = 0;
     connect_to(&p, b, s);
     while (total < SIZE) {
-        struct iovec iov = {.iov_base = out + total, .iov_len = SIZE - total};
+        size_t half = changes % 2 ? 0 : (SIZE - total) / 2; /* In two pieces and in one. */
+        struct iovec iov[] = {{.iov_base = out + total, .iov_len = half},
+                              {.iov_base = out + total + half, .iov_len = SIZE - total - half}};
         struct wst_cause why;
         size_t wrote, fixed;
 
         p.writable = false;
-        assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
+        assert_int_equal(
+            wst__stream_write(p.stream, iov + changes % 2, 2 - changes % 2, &wrote, &why), 0);
         total += wrote;
         if (total == SIZE)
             break;
@@ -466,19 +469,20 @@ static void test_ends(void **state)
 
 /* A dead peer is an error of the write, never a signal: its disposition is the default one.  A
  * peer that has closed answers with a reset, and only then the system would send the signal. */
-static void write_to_dead_peer(struct both *b, conn_fn fn)
+static void write_to_dead_peer(struct both *b, conn_fn fn, size_t pieces)
 {
     struct server *s = server_start(fn, NULL, b->ctx);
     struct pipe p = {.on_ready = pause_for_good};
     struct wst_cause why = {0};
-    struct iovec iov = {.iov_base = "x", .iov_len = 1};
+    /* One byte, which |fn| reads: an unread one would make a reset of every end. */
+    struct iovec iov[2] = {{.iov_base = "x", .iov_len = 1}, {.iov_base = "", .iov_len = 0}};
     int rc = 0;
 
     connect_to(&p, b, s);
     for (int i = 0; i < 1000 && rc == 0; i++) {
         size_t wrote;
 
-        rc = wst__stream_write(p.stream, &iov, 1, &wrote, &why);
+        rc = wst__stream_write(p.stream, iov, pieces, &wrote, &why);
         world_run_for(b->w, 2);
     }
     assert_int_equal(rc, WST_ERR_RESET);
@@ -490,8 +494,10 @@ static void write_to_dead_peer(struct both *b, conn_fn fn)
 
 static void write_to_dead_peers(struct both *b)
 {
-    write_to_dead_peer(b, reset);
-    write_to_dead_peer(b, hang_up);
+    for (size_t pieces = 1; pieces <= 2; pieces++) {
+        write_to_dead_peer(b, reset, pieces);
+        write_to_dead_peer(b, hang_up, pieces);
+    }
 }
 
 static void test_dead_peer(void **state)

@@ -38,24 +38,13 @@ static bool on_closed(void *arg, int code, const char *reason, size_t n)
     return true;
 }
 
-static void on_sent(void *arg, void *ref, size_t n)
-{
-    (void)arg;
-    (void)ref;
-    (void)n;
-    messages++;
-}
-
 static void on_drained(void *arg)
 {
     (void)arg;
 }
 
-static const struct wst__ws_cbs cbs = {.message = on_message,
-                                       .pong = on_pong,
-                                       .closed = on_closed,
-                                       .sent = on_sent,
-                                       .drained = on_drained};
+static const struct wst__ws_cbs cbs = {
+    .message = on_message, .pong = on_pong, .closed = on_closed, .drained = on_drained};
 
 static void give_random(void *arg, void *p, size_t n)
 {
@@ -122,6 +111,7 @@ static void flush(struct wst__ws *ws)
 static void send_all(struct wst__ws *ws, size_t size, long count, long burst)
 {
     uint8_t *payload = calloc(1, size + 1);
+    struct wst__ws_counts counts;
 
     for (long i = 1; i <= count; i++) {
         if (wst__ws_send(ws, WST_BINARY, payload, size, NULL) != 0)
@@ -130,12 +120,16 @@ static void send_all(struct wst__ws *ws, size_t size, long count, long burst)
             flush(ws);
     }
     free(payload);
+    wst__ws_counts(ws, &counts);
+    messages = counts.sent;
 }
 
 int main(int argc, char **argv)
 {
-    struct wst__ws_config config = {
-        .max_message_bytes = 16 << 20, .max_queue_bytes = 16 << 20, .random = give_random};
+    struct wst__ws_config config = {.max_message_bytes = 16 << 20,
+                                    .max_queue_bytes = 16 << 20,
+                                    .queue_low_water = 64 << 10,
+                                    .random = give_random};
     const char *what = argc == 3 ? argv[1] : "";
     long count = argc == 3 ? atol(argv[2]) : 0;
     struct wst__ws *ws;

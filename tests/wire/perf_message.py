@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 
-# What, how many, bound.  Measured on Debian 12 (gcc 12, -O2): 193, 285, 159, 383, 253, 397.
+# What, how many, bound.  Measured on Debian 12 (gcc 12, -O2): 190, 282, 160, 380, 140, 228.
 WORK = [
     ("receive-text-64", 20000, 240),
     ("receive-multi-64", 20000, 330),
     ("receive-binary-64", 20000, 170),
     ("receive-text-1024", 4000, 520),
-    ("send-burst-64", 8000, 290),
-    ("send-turn-64", 8000, 400),
+    ("send-burst-64", 8000, 165),
+    ("send-turn-64", 8000, 260),
 ]
 
 

@@ -94,19 +94,27 @@ static void every_frame_has_its_own_key(void **state)
 {
     enum { FRAMES = 1000 };
     uint32_t keys[FRAMES];
+    size_t count = 0;
     struct fixture fx;
     struct iovec iov[3];
 
     (void)state;
     fixture_init(&fx, 0, 0);
-    for (size_t i = 0; i < FRAMES; i++)
-        send_text(&fx, "", NULL);
-    assert_int_equal(wst__ws_output(fx.ws, iov, 3), 1);
-    assert_int_equal(iov[0].iov_len, FRAMES * 6);
-    for (size_t i = 0; i < FRAMES; i++) {
-        memcpy(&keys[i], (const uint8_t *)iov[0].iov_base + i * 6 + 2, 4);
-        for (size_t k = 0; k < i; k++)
-            assert_true(keys[i] != keys[k]);
+    while (count < FRAMES) { /* Empty ones and others, in bursts: they go different ways. */
+        const char *text = count % 20 < 10 ? "" : "text";
+        size_t frame = 6 + strlen(text);
+
+        for (int i = 0; i < 10; i++)
+            send_text(&fx, text, NULL);
+        assert_int_equal(wst__ws_output(fx.ws, iov, 3), 1);
+        assert_int_equal(iov[0].iov_len, 10 * frame);
+        for (size_t i = 0; i < 10; i++) {
+            memcpy(&keys[count], (const uint8_t *)iov[0].iov_base + i * frame + 2, 4);
+            for (size_t k = 0; k < count; k++)
+                assert_true(keys[count] != keys[k]);
+            count++;
+        }
+        wst__ws_sent(fx.ws, 10 * frame);
     }
     fixture_fini(&fx);
 }
@@ -827,6 +835,155 @@ static void random_calls(void **state)
     }
 }
 
+/* ---- The short ways ------------------------------------------------------------------------ */
+
+/*
+ * A queue below its mark, of which nobody wants to know what was sent, goes shorter ways.  Two of
+ * the same calls and the same random bytes, of which one may not go them, must do the same.
+ */
+enum { LOW_WATER = 700 };
+
+struct way {
+    struct wst__ws *ws;
+    uint64_t random;
+    unsigned drained;
+    bool above;   /* The mark, since it last fell to it, */
+    size_t fixed; /* Sealed, and not yet taken. */
+};
+
+static void way_random(void *arg, void *p, size_t n)
+{
+    struct way *w = arg;
+
+    for (size_t i = 0; i < n; i++)
+        ((uint8_t *)p)[i] = (uint8_t)draw(&w->random);
+}
+
+static void way_sent(void *arg, void *ref, size_t n)
+{
+    (void)arg;
+    (void)ref;
+    (void)n;
+}
+
+static void way_drained(void *arg)
+{
+    struct way *w = arg;
+
+    w->drained++;
+}
+
+static void way_init(struct way *w, const struct wst__ws_cbs *cbs, size_t low_water)
+{
+    struct wst__ws_config config = {.max_message_bytes = 1000,
+                                    .max_queue_bytes = 6000,
+                                    .queue_low_water = low_water,
+                                    .random = way_random,
+                                    .random_arg = w};
+
+    *w = (struct way){.random = 1};
+    assert_int_equal(wst__ws_new(&w->ws, &config, cbs, w, NULL), 0);
+}
+
+/* The next call, by its number; what it says. */
+static int way_call(struct way *w, uint64_t what, size_t n)
+{
+    static const uint8_t pinged[2 + 125] = {0x89, 125};
+    static uint8_t payload[2000];
+    size_t used;
+    int rc;
+
+    if (what == 0)
+        return wst__ws_feed(w->ws, pinged, sizeof pinged, &used, NULL);
+    rc = what == 1 ? wst__ws_ping(w->ws, "ping", 4)
+                   : wst__ws_send(w->ws, what % 2 ? WST_TEXT : WST_BINARY, payload, n, NULL);
+    w->above = w->above || wst__ws_buffered(w->ws) > LOW_WATER;
+    return rc;
+}
+
+/* What is offered, as one piece; its size. */
+static size_t way_output(struct way *w, uint8_t *to)
+{
+    struct iovec iov[3];
+    size_t count = wst__ws_output(w->ws, iov, 3);
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        memcpy(to + n, iov[i].iov_base, iov[i].iov_len);
+        n += iov[i].iov_len;
+    }
+    return n;
+}
+
+static void same(struct way *a, struct way *b)
+{
+    struct wst__ws_counts in_a;
+    struct wst__ws_counts in_b;
+
+    assert_int_equal(wst__ws_buffered(a->ws), wst__ws_buffered(b->ws));
+    assert_int_equal(wst__ws_ping_left(a->ws), wst__ws_ping_left(b->ws));
+    wst__ws_counts(a->ws, &in_a);
+    wst__ws_counts(b->ws, &in_b);
+    assert_memory_equal(&in_a, &in_b, sizeof in_a);
+}
+
+/* Offers, lets something be queued, and takes some: all, a part, or a part with more sealed. */
+static void take_some(struct way *a, struct way *b, uint64_t *seed)
+{
+    static uint8_t in_a[20000];
+    static uint8_t in_b[20000];
+    size_t n = way_output(a, in_a);
+    size_t took = draw(seed) % 3 ? n : draw(seed) % (n + 1);
+
+    assert_int_equal(way_output(b, in_b), n);
+    assert_memory_equal(in_a, in_b, n);
+    if (draw(seed) % 4 == 0)
+        assert_int_equal(way_call(a, 2, 50), way_call(b, 2, 50));
+    a->fixed = a->fixed || draw(seed) % 4 == 0 ? n - took : 0;
+    if (a->fixed || draw(seed) % 2) {
+        (void)wst__ws_sent_and_sealed(a->ws, took, a->fixed);
+    } else {
+        size_t left = wst__ws_sent(a->ws, took);
+
+        assert_int_equal(left, wst__ws_buffered(a->ws));
+    }
+    (void)wst__ws_sent_and_sealed(b->ws, took, a->fixed);
+}
+
+static void the_short_ways_are_the_long_ones(void **state)
+{
+    static const struct wst__ws_cbs short_cbs = {.drained = way_drained};
+    static const struct wst__ws_cbs long_cbs = {.drained = way_drained, .sent = way_sent};
+    uint64_t seed = 88172645463325252u;
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        unsigned falls = 0;
+        struct way a;
+        struct way b;
+
+        way_init(&a, &short_cbs, LOW_WATER);
+        way_init(&b, &long_cbs, 0);
+        for (int i = 0; i < 200; i++) {
+            uint64_t what = draw(&seed) % 8;
+            size_t n = draw(&seed) % 8 ? draw(&seed) % 128 : draw(&seed) % 2000;
+
+            if (what < 6)
+                assert_int_equal(way_call(&a, what, n), way_call(&b, what, n));
+            else
+                take_some(&a, &b, &seed);
+            if (what >= 6 && a.above && wst__ws_buffered(a.ws) <= LOW_WATER) {
+                a.above = false;
+                falls++;
+            }
+            same(&a, &b);
+        }
+        assert_int_equal(a.drained, falls);
+        wst__ws_free(a.ws, NULL, NULL);
+        wst__ws_free(b.ws, NULL, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -860,6 +1017,7 @@ int main(void)
         cmocka_unit_test(sealed_bytes_stay),
         cmocka_unit_test(nothing_follows_a_sealed_close),
         cmocka_unit_test(random_calls),
+        cmocka_unit_test(the_short_ways_are_the_long_ones),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
