@@ -594,7 +594,7 @@ static WST__NOINLINE bool flush_request(struct wst__link *link)
 /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
 static void shut_down(struct wst__link *link)
 {
-    const struct wst__ports *ports = link->config.ports;
+    const struct wst__ports *ports = link->ports;
 
     if (link->broken || link->shut || wst__ws_buffered(link->ws) > 0)
         return;
