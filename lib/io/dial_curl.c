@@ -171,7 +171,6 @@ static int begin(struct wst__dial *d, bool secure)
     wst__proxy_name(proxy, d->proxy_name, sizeof d->proxy_name);
     d->through_http = wst__proxy_is_http(proxy);
     d->transfer.direct = !*proxy;
-    d->transfer.direct = !*proxy;
     rc = wst__transfer_init(&d->transfer, d->net->multi);
     if (rc == 0)
         rc = set_up(d, proxy);
