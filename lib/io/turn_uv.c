@@ -65,15 +65,13 @@ static void run(struct wst__turn *turn)
 
 static WST__NOINLINE void run_passes(struct wst__turns *t)
 {
-    struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
-
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
         struct wst__turn *turn;
 
-        ring_add(&t->now, &end);
-        while ((turn = t->now.next) != &end)
+        ring_add(&t->now, &t->end);
+        while ((turn = t->now.next) != &t->end)
             run(turn);
-        ring_remove(&end);
+        ring_remove(&t->end);
     }
 }
 
