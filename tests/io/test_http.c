@@ -180,6 +180,13 @@ static void many_headers(struct conn *c)
          100000);
 }
 
+/* More than ours, less than libcurl's own. */
+static void too_many_headers(struct conn *c)
+{
+    push(c, "HTTP/1.1 200 OK\r\n", "X-Filler: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n", 1900);
+    (void)conn_puts(c, "Content-Length: 0\r\n\r\n");
+}
+
 static void one_header(struct conn *c)
 {
     push(c, "HTTP/1.1 200 OK\r\nX: ", kilobyte, 10240);
@@ -201,10 +208,10 @@ static void test_ceilings(void **state)
     static const struct {
         conn_fn fn;
         const char *limit;
-    } table[] = {{big_body, "max_body_bytes"},       {endless_body, "max_body_bytes"},
-                 {chunked_body, "max_body_bytes"},   {many_headers, "max_header_bytes"},
-                 {one_header, "max_header_bytes"},   {interim_answers, "max_header_bytes"},
-                 {many_trailers, "max_header_bytes"}};
+    } table[] = {{big_body, "max_body_bytes"},        {endless_body, "max_body_bytes"},
+                 {chunked_body, "max_body_bytes"},    {many_headers, "max_header_bytes"},
+                 {one_header, "max_header_bytes"},    {interim_answers, "max_header_bytes"},
+                 {many_trailers, "max_header_bytes"}, {too_many_headers, "max_header_bytes"}};
     struct world *w = *state;
     struct wst__net *net = world_net(w, NULL);
     struct call c;
