@@ -8,6 +8,8 @@
 #include "base/hint.h"
 #include "io/io.h"
 
+#include <assert.h>
+
 /* A turn that asks for another one is served in the same pass, but not for ever. */
 enum { PASSES = 8 };
 
@@ -39,6 +41,7 @@ static void ring_add(struct wst__turn *head, struct wst__turn *turn)
 
 static void ring_remove(struct wst__turn *turn)
 {
+    assert(turn->prev && turn->next);
     turn->prev->next = turn->next;
     turn->next->prev = turn->prev;
     turn->next = turn->prev = NULL;

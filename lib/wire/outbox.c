@@ -103,6 +103,7 @@ static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t 
     rc = wst__pool_take(env->pool, &larger, cap, cap);
     if (rc != 0)
         return rc;
+    assert(larger.data);
     move(o, &larger);
     wst__pool_give(env->pool, &o->block);
     o->block = larger;
@@ -161,6 +162,7 @@ static inline uint8_t *put_mark(struct wst__outbox *o, size_t frame, void *ref, 
     uint8_t *to = o->block.data + o->tail;
     struct mark *mark;
 
+    assert(o->block.data);
     o->low -= sizeof *mark;
     mark = (struct mark *)(void *)(o->block.data + o->low);
     mark->ref = ref;
