@@ -228,11 +228,11 @@ def under_valgrind(place, log, name, options, dirs):
     logs = place.empty_dir("valgrind-reports")
     wrap = ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
             "--errors-for-leak-kinds=all", "--num-callers=30", "--error-exitcode=97",
-            "--child-silent-after-fork=yes",
+            "--child-silent-after-fork=yes", "--vgdb=no",
             f"--suppressions={TOP}/tests/valgrind.supp", "--gen-suppressions=all",
             f"--log-file={logs}/%p"]
     # Two at a time: more on two processors, and a step's deadline passes before its answer comes.
-    cases += pytest(place, where, log, name, ["--timeout=300", "-n", "2", *options], timeout=2400,
+    cases += pytest(place, where, log, name, ["--timeout=300", "-n", "2", *options], timeout=3600,
                     dirs=dirs,
                     env={"WST_WRAP": " ".join(wrap), "WST_PATIENCE": "90"})
     return cases + reports(logs + "/*", "valgrind")

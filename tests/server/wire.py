@@ -111,6 +111,7 @@ def connect(server, path="/ws", ticket=None, **options):
     options.setdefault("compression", None)
     options.setdefault("max_size", None)
     options.setdefault("open_timeout", PATIENCE)
+    options.setdefault("ping_interval", None)  # No pings but those of the test.
     if server.ca_file:
         options["ssl"] = trust(server)
     return websocket_connect(url, **options)
