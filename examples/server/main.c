@@ -174,7 +174,8 @@ static int listen_tcp(struct main_state *m)
     announce(m, host);
     if (reachable)
         log_line("Warning: other machines may reach %s, and this server gives a token to anybody; "
-                 "it is for development and tests", text);
+                 "it is for development and tests",
+                 text);
     return 0;
 }
 

@@ -38,6 +38,7 @@ static void net_options(const struct wst__config *cfg, struct wst__net_options *
     o->insecure = c->insecure != 0;
     o->proxy = c->proxy;
     o->no_proxy = c->no_proxy;
+    o->allow_plaintext = c->allow_plaintext != 0;
     o->interface = c->interface;
     o->cookies = c->cookies != 0;
 }
@@ -57,26 +58,21 @@ static int take_token(struct wst_client *cl)
 
 static int make_core(struct wst_client *cl)
 {
-    struct wst__policy policy;
     uint64_t seed;
     int rc = cl->ports->random(cl->ports->world, &seed, sizeof seed);
 
     if (rc == 0)
         rc = cl->ports->random(cl->ports->world, cl->hash_key, sizeof cl->hash_key);
-    if (rc != 0)
-        return rc;
-    wst__config_policy(&cl->shared->config, &policy);
-    wst__core_init(&cl->core, &policy, seed);
-    return 0;
+    if (rc == 0)
+        wst__core_init(&cl->core, &cl->shared->policy, seed);
+    return rc;
 }
 
 static void init_fields(struct wst_client *cl)
 {
-    cl->log =
-        (struct wst__log){cl->shared->config.c.log_cb, cl->arg, cl->shared->config.c.log_level};
     cl->turn.cb = wst__driver_on_turn;
     cl->turn.arg = cl;
-    cl->armed_ms = WST__NEVER;
+    wst__timer_init(&cl->timer, wst__driver_on_timer, cl);
     wst__token_init(&cl->token, cl);
 }
 
@@ -88,21 +84,15 @@ static int make_parts(struct wst_client *cl, struct wst_cause *why)
     int rc;
 
     net_options(&cl->shared->config, &options);
-    rc = p->net_new(p->world, &options, &cl->log, &cl->net, why);
+    rc = p->net_new(p->world, &options, &cl->net, why);
     if (rc != 0)
         return rc;
     rc = make_core(cl);
     if (rc == 0)
         rc = take_token(cl);
     if (rc == 0)
-        rc = p->mailbox_new(p->world, &cl->mailbox);
-    if (rc == 0)
-        rc = p->timer_new(p->world, wst__driver_on_timer, cl, &cl->timer);
-    if (rc == 0)
         return 0;
     wst__cause(why, rc, WST_STEP_NONE, "the client could not be made: %s", wst_strerror(rc));
-    if (cl->mailbox)
-        p->mailbox_close(p->world, cl->mailbox, NULL, NULL);
     p->turn_drop(p->world, &cl->turn);
     wst__token_fini(&cl->token);
     p->net_free(p->world, cl->net);
@@ -430,20 +420,18 @@ void wst__client_release(struct wst_client *cl)
         return; /* The token's file is being written: that asks for another turn. */
     cl->released = true;
     wst__token_fini(&cl->token);
-    cl->handles += 2;
-    p->timer_close(p->world, cl->timer, wst__client_handle_gone);
-    cl->timer = NULL;
-    p->mailbox_close(p->world, cl->mailbox, wst__client_handle_gone, cl);
+    p->timer_set(p->world, &cl->timer, WST__NEVER);
+    cl->handles++;
+    p->mailbox_close(p->world, &cl->mailbox, wst__client_handle_gone, cl);
 }
 
 /* ---- Other threads ------------------------------------------------------------------------- */
 
-static void run_posted(void *a, void *b)
+static void run_posted(void *arg)
 {
-    struct wst__posted *posted = b;
-    struct wst_client *cl = a;
+    struct wst__posted *posted = arg;
 
-    posted->fn(cl, posted->arg);
+    posted->fn(posted->client, posted->arg);
     wst__free(posted);
 }
 
@@ -457,9 +445,11 @@ int wst_client_post(struct wst_client *cl, wst_post_cb fn, void *arg)
     posted = wst__malloc(sizeof *posted);
     if (!posted)
         return WST_ERR_NOMEM;
+    posted->letter = (struct wst__letter){.run = run_posted, .arg = posted};
+    posted->client = cl;
     posted->fn = fn;
     posted->arg = arg;
-    rc = cl->ports->mailbox_post(cl->mailbox, run_posted, cl, posted);
+    rc = cl->ports->mailbox_post(cl->ports->world, &cl->mailbox, &posted->letter);
     if (rc != 0)
         wst__free(posted);
     return rc;
@@ -481,7 +471,7 @@ static bool is_awaited(struct wst_client *cl, uint64_t request)
 {
     if (request != 0 && request == cl->provider_request && !cl->provided)
         return true;
-    cl->stats.late_answers++;
+    cl->counts.late_answers++;
     return false;
 }
 
@@ -629,29 +619,54 @@ static int copy_sized(void *to, size_t to_size, const void *from, size_t from_si
 
 int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
 {
+    const struct wst__counts *c;
     struct wst__ws_counts n = {0};
     struct wst_stats s;
 
     if (!cl || !stats)
         return WST_ERR_INVALID;
+    c = &cl->counts;
     if (cl->link)
         wst__link_counts(cl->link, &n);
-    s = cl->stats;
-    s.state = cl->state;
-    s.messages_sent += n.sent;
-    s.bytes_sent += n.bytes_sent;
-    s.messages_received += n.received;
-    s.bytes_received += n.bytes_received;
-    s.buffered = wst_client_buffered(cl);
-    s.offline_messages = cl->offline.count;
-    s.failures = cl->core.failures;
-    s.next_delay_ms = wait_left(cl);
+    s = (struct wst_stats){
+        .state = cl->state,
+        .attempts = c->attempts,
+        .opens = c->opens,
+        .tokens_fetched = c->tokens_fetched,
+        .tickets_fetched = c->tickets_fetched,
+        .tickets_dropped = c->tickets_dropped,
+        .late_answers = c->late_answers,
+        .messages_sent = c->messages_sent + n.sent,
+        .messages_received = c->messages_received + n.received,
+        .bytes_sent = c->bytes_sent + n.bytes_sent,
+        .bytes_received = c->bytes_received + n.bytes_received,
+        .unsent_messages = c->unsent_messages,
+        .buffered = wst_client_buffered(cl),
+        .rtt_us = c->rtt_us,
+        .failures = cl->core.failures,
+        .next_delay_ms = wait_left(cl),
+        .offline_messages = cl->offline.count,
+    };
     return copy_sized(stats, stats->size, &s, sizeof s);
 }
 
 int wst_client_timing(const struct wst_client *cl, struct wst_timing *timing)
 {
+    const struct wst__timing *t;
+    struct wst_timing told;
+
     if (!cl || !timing)
         return WST_ERR_INVALID;
-    return copy_sized(timing, timing->size, &cl->timing, sizeof cl->timing);
+    t = &cl->timing;
+    told = (struct wst_timing){
+        .dns_us = t->dns_us,
+        .tcp_us = t->tcp_us,
+        .tls_us = t->tls_us,
+        .token_us = t->token_us,
+        .ticket_us = t->ticket_us,
+        .upgrade_us = t->upgrade_us,
+        .open_us = t->open_us,
+        .ping_us = t->ping_us,
+    };
+    return copy_sized(timing, timing->size, &told, sizeof told);
 }

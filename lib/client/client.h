@@ -12,10 +12,15 @@
 #include "client/token.h"
 #include "core/core.h"
 
-/* Events wait here while another is carried out.  Each of the at most one token request, ticket
- * request and link can have a bounded number of answers waiting; eight are never reached.  What a
- * start or stop has overtaken is dropped with what it is about. */
-#define WST__QUEUE_LEN 8
+/*
+ * Events wait here while another is carried out, or while starts and stops overtake them.  What a
+ * start or stop overtakes is dropped with what it is about, so no more can wait than: that a
+ * ticket's request has left, and its answer; that the dialed connection stands, and its end.  (Step
+ * 1 has one answer, and it is taken before the ticket is asked for.  So is DIAL_OK before the
+ * upgrade is written, whose connection can open, begin to close and end; and LINK_OPEN before a
+ * ping can leave.)
+ */
+#define WST__QUEUE_LEN 4
 /* Tickets remembered as spent. */
 #define WST__SPENT_LEN 32
 
@@ -29,6 +34,8 @@ struct wst__provided {
 
 /* A call from another thread. */
 struct wst__posted {
+    struct wst__letter letter;
+    struct wst_client *client;
     wst_post_cb fn;
     void *arg;
 };
@@ -45,10 +52,11 @@ struct wst__spent {
     size_t count;
 };
 
-/* An event that waits: what its kind needs of struct wst__event, which is three times as large. */
+/* An event that waits: what its kind needs of struct wst__event, which is five times as large.
+ * Durations are at most 49 days here, which is more than a server may ask for. */
 struct wst__note {
-    uint64_t attempt;
-    uint64_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
+    uint32_t attempt;   /* Its last 32 bits. */
+    uint32_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
     uint32_t floor_ms;  /* retry_after_ms of TICKET_OK. */
     uint32_t spread_ms; /* Of both. */
     int16_t code;
@@ -56,74 +64,106 @@ struct wst__note {
     uint8_t type, step;
 };
 
+/* What is counted for struct wst_stats. */
+struct wst__counts {
+    uint64_t attempts, opens;
+    uint64_t tokens_fetched, tickets_fetched, tickets_dropped;
+    uint64_t late_answers;
+    uint64_t messages_sent, messages_received, bytes_sent, bytes_received; /* By links of before. */
+    uint64_t unsent_messages;
+    uint64_t rtt_us;
+};
+
+/* struct wst_timing; what takes longer than 71 minutes is told as 71 minutes. */
+struct wst__timing {
+    uint32_t dns_us, tcp_us, tls_us;
+    uint32_t token_us, ticket_us;
+    uint32_t upgrade_us, open_us;
+    uint32_t ping_us;
+};
+
+static inline uint32_t wst__within_32_bits(uint64_t n)
+{
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 struct wst_client {
     struct wst_loop *loop; /* NULL in a simulated world. */
-    bool owns_loop;
     const struct wst__ports *ports;
     struct wst__shared_config *shared; /* The configuration; but for */
     void *arg;                         /* this. */
-    struct wst__log log;
 
     /* The machine and its surroundings (driver.c). */
     struct wst__core core;
     enum wst_state state; /* As told: one step may pass through several, and tells each in turn. */
+    unsigned flips;       /* Starts and stops asked for and not yet carried out: they alternate. */
     struct wst__note queue[WST__QUEUE_LEN];
     uint8_t queue_first, queue_count;
-    bool pumping;
-    unsigned flips; /* Starts and stops asked for and not yet carried out: they alternate. */
+    bool timed_out; /* The timer has run. */
     bool wake;
+    bool pumping;
     bool paused;
     bool asked;     /* The turn that was asked for has more to do than to send what is queued. */
     bool receiving; /* Messages are handed out: what is sent meanwhile leaves behind them. */
+    bool owns_loop;
     struct wst__turn turn;
-    struct wst__timer *timer;
-    uint64_t armed_ms;
+    struct wst__timer timer;
 
     struct wst__offline offline;
 
     /* What an attempt has under way. */
     struct wst__net *net;
     struct wst__http *http;
-    enum wst_step http_step;
     uint64_t provider_request; /* The application's answer that is awaited; 0: none. */
-    enum wst_step provider_step;
-    struct wst__provided *provided; /* It has come, and waits for its turn. */
-    bool token_changed;             /* Set or forgotten by the application: to be looked at. */
     uint64_t request_serial;
+    struct wst__provided *provided; /* It has come, and waits for its turn. */
+    enum wst_step http_step, provider_step;
+    bool token_changed; /* Set or forgotten by the application: to be looked at. */
+    bool ticket_is_url;
+    int stop_code;
+    char *stop_reason; /* NULL: none. */
     struct wst__token token;
     uint64_t token_used; /* Serial of the token of this attempt. */
     struct wst__secret ticket;
-    bool ticket_is_url;
-    struct wst__url one_time_url; /* When the reply named a whole URL. */
+    struct wst__url *one_time_url; /* When the reply named a whole URL, else NULL. */
     struct wst__link *link;
     uint64_t link_attempt;
     const char *subprotocol; /* Chosen by the server: while on_link_opened() runs. */
-    int stop_code;
-    char *stop_reason; /* NULL: none. */
 
     uint8_t hash_key[16];
     struct wst__spent *spent; /* NULL: no ticket has come yet. */
 
     /* What is told. */
     struct wst__words *words;               /* NULL: none, or no memory for them. */
-    int end_code;                           /* Of the link that ends: its close code, 0: none, */
+    uint64_t unsent_messages, unsent_bytes; /* Of the link that ends, */
+    int end_code;                           /* its close code, 0: none, */
     bool was_clean;                         /* and whether both close frames were exchanged. */
-    uint64_t unsent_messages, unsent_bytes; /* Of the link that ends. */
-    struct wst_error_info *last_error;      /* NULL: none, or */
-    bool error_lost;                        /* no memory to keep it. */
-    struct wst_stats stats;
-    struct wst_timing timing;
+    bool error_lost;                        /* No memory to keep */
+    struct wst_error_info *last_error;      /* this.  NULL: none. */
+    struct wst__counts counts;
+    struct wst__timing timing;
     uint64_t attempt_us, step_us, upgrade_us; /* When they began; the last one 0: not yet. */
 
     /* The end. */
     bool closing;     /* wst_client_close() was called. */
     bool ended;       /* Everything has been told. */
     bool released;    /* Everything has been given back, |handles| have to leave the loop. */
-    unsigned handles; /* Of ours in the loop: links, timer, mailbox, files. */
+    unsigned handles; /* Of ours in the loop: links, mailbox, files. */
     wst_close_cb close_cb;
     void *close_arg;
-    struct wst__mailbox *mailbox;
+    struct wst__mailbox mailbox;
 };
+
+/* Where its log lines go. */
+#define WST__LOG_OF(cl)                                                                            \
+    (&(const struct wst__log){(cl)->shared->config.c.log_cb, (cl)->arg,                            \
+                              (cl)->shared->config.c.log_level})
+
+/* Where step 3 goes: the configured URL, or the one that the ticket's reply named. */
+static inline const struct wst__url *wst__client_target(const struct wst_client *cl)
+{
+    return cl->one_time_url ? cl->one_time_url : &cl->shared->config.ws_url;
+}
 
 /* A handle of ours left the loop. */
 void wst__client_handle_gone(void *client);

@@ -52,8 +52,10 @@ int wst__config_get(struct wst__configs *all, const struct wst_config *in,
     if (old) {
         free_it(s);
         s = old;
-    } else if (all) {
-        add(all, s);
+    } else {
+        wst__config_policy(&s->config, &s->policy);
+        if (all)
+            add(all, s);
     }
     s->users++;
     *out = s;

@@ -16,6 +16,7 @@ struct wst__configs {
 
 struct wst__shared_config {
     struct wst__config config; /* |arg| is each client's own: NULL in here. */
+    struct wst__policy policy; /* What the core of each decides by. */
     size_t users;
     struct wst__configs *all; /* NULL: not shared. */
     struct wst__shared_config *next, *prev;

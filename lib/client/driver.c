@@ -41,22 +41,16 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 
 /* ---- The queue ----------------------------------------------------------------------------- */
 
-/* What a server may ask for is at most a day. */
-static uint32_t within_32_bits(uint64_t ms)
-{
-    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
-}
-
 static struct wst__note note_of(const struct wst__event *ev)
 {
     const struct wst__failure *f = &ev->failure;
     bool failed = f->code != 0;
 
     return (struct wst__note){
-        .attempt = ev->attempt,
-        .ms = failed ? f->retry_after_ms : ev->ticket_life_ms,
-        .floor_ms = within_32_bits(ev->retry_after_ms),
-        .spread_ms = within_32_bits(failed ? f->spread_ms : ev->spread_ms),
+        .attempt = (uint32_t)ev->attempt,
+        .ms = wst__within_32_bits(failed ? f->retry_after_ms : ev->ticket_life_ms),
+        .floor_ms = wst__within_32_bits(ev->retry_after_ms),
+        .spread_ms = wst__within_32_bits(failed ? f->spread_ms : ev->spread_ms),
         .code = (int16_t)f->code,
         .http_status = (uint16_t)f->http_status,
         .close_code = (uint16_t)f->close_code,
@@ -65,10 +59,11 @@ static struct wst__note note_of(const struct wst__event *ev)
     };
 }
 
-/* The times are filled in when it is fed to the core. */
-static void event_of(const struct wst__note *n, struct wst__event *ev)
+/* The times are filled in when it is fed to the core, which has begun |attempts|. */
+static void event_of(const struct wst__note *n, uint64_t attempts, struct wst__event *ev)
 {
-    *ev = (struct wst__event){.type = (enum wst__ev)n->type, .attempt = n->attempt};
+    *ev = (struct wst__event){.type = (enum wst__ev)n->type,
+                              .attempt = attempts - (uint32_t)((uint32_t)attempts - n->attempt)};
     ev->failure = (struct wst__failure){.code = n->code,
                                         .step = (enum wst_step)n->step,
                                         .http_status = n->http_status,
@@ -111,7 +106,7 @@ static bool pop(struct wst_client *cl, struct wst__event *ev)
 {
     if (cl->queue_count == 0)
         return false;
-    event_of(&cl->queue[cl->queue_first], ev);
+    event_of(&cl->queue[cl->queue_first], cl->core.attempt, ev);
     cl->queue_first = (uint8_t)((cl->queue_first + 1) % WST__QUEUE_LEN);
     cl->queue_count--;
     return true;
@@ -152,7 +147,7 @@ static bool next_flip(struct wst_client *cl, struct wst__event *ev)
 
 static bool has_waiting(const struct wst_client *cl)
 {
-    return cl->queue_count > 0 || cl->flips > 0 || cl->wake;
+    return cl->queue_count > 0 || cl->flips > 0 || cl->wake || cl->timed_out;
 }
 
 /* The next event, in order of rank.  What is too old is gone before one may open the connection. */
@@ -168,7 +163,13 @@ static bool next_event(struct wst_client *cl, struct wst__event *ev)
         ev->type = WST__EV_WAKE;
         return true;
     }
-    return pop(cl, ev);
+    if (pop(cl, ev))
+        return true;
+    if (!cl->timed_out)
+        return false;
+    cl->timed_out = false;
+    ev->type = WST__EV_TIMEOUT;
+    return true;
 }
 
 /* ---- The link's callbacks ------------------------------------------------------------------ */
@@ -177,9 +178,9 @@ static void on_link_ready(void *arg, const struct wst__stream_timing *timing)
 {
     struct wst_client *cl = arg;
 
-    cl->timing.dns_us = timing->dns_us;
-    cl->timing.tcp_us = timing->tcp_us;
-    cl->timing.tls_us = timing->tls_us;
+    cl->timing.dns_us = wst__within_32_bits(timing->dns_us);
+    cl->timing.tcp_us = wst__within_32_bits(timing->tcp_us);
+    cl->timing.tls_us = wst__within_32_bits(timing->tls_us);
     push_answer(cl, WST__EV_DIAL_OK);
     wst__driver_pump(cl);
 }
@@ -213,8 +214,8 @@ static void on_link_opened(void *arg, const char *subprotocol)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->timing.upgrade_us = t.now_us - cl->upgrade_us;
-    cl->timing.open_us = t.now_us - cl->attempt_us;
+    cl->timing.upgrade_us = wst__within_32_bits(t.now_us - cl->upgrade_us);
+    cl->timing.open_us = wst__within_32_bits(t.now_us - cl->attempt_us);
     cl->subprotocol = subprotocol;
     push_answer(cl, WST__EV_LINK_OPEN);
     wst__driver_pump(cl);
@@ -249,9 +250,9 @@ static void on_link_pong(void *arg, uint64_t rtt_us)
 {
     struct wst_client *cl = arg;
 
-    cl->stats.rtt_us = rtt_us;
+    cl->counts.rtt_us = rtt_us;
     if (cl->timing.ping_us == 0)
-        cl->timing.ping_us = rtt_us;
+        cl->timing.ping_us = wst__within_32_bits(rtt_us);
     if (config_of(cl)->on_pong && !cl->closing)
         config_of(cl)->on_pong(cl, rtt_us, cl->arg);
 }
@@ -322,7 +323,7 @@ static void on_link_unsent(void *arg, void *ref, size_t n)
 
     cl->unsent_messages++;
     cl->unsent_bytes += n;
-    cl->stats.unsent_messages++;
+    cl->counts.unsent_messages++;
     if (config_of(cl)->on_unsent) {
         int reason = cl->core.failure.code; /* Of the link that ends. */
 
@@ -344,38 +345,25 @@ static const struct wst__link_cbs link_cbs = {
     .wants_flush = on_link_wants_flush,
     .received = on_link_received,
     .unsent = on_link_unsent,
+    .gone = wst__client_handle_gone,
 };
 
 /* ---- Actions on the link ------------------------------------------------------------------- */
 
-/* Where step 3 goes: the configured URL, or the one that the ticket's reply named. */
-static const struct wst__url *target(const struct wst_client *cl)
-{
-    return cl->one_time_url.host ? &cl->one_time_url : &cl->shared->config.ws_url;
-}
-
 static void dial(struct wst_client *cl)
 {
-    const struct wst_config *c = config_of(cl);
-    const struct wst__url *url = target(cl);
-    const struct wst__link_config lc = {
+    const struct wst__url *url = wst__client_target(cl);
+    const struct wst__link_request rq = {
         .ports = cl->ports,
         .net = cl->net,
-        .max_header_bytes = c->max_header_bytes,
-        .max_body_bytes = c->max_body_bytes,
-        .max_message_bytes = c->max_message_bytes,
-        .max_queue_bytes = c->max_queue_bytes,
-        .queue_low_water = c->queue_low_water,
-        .offered_extensions = c->compress ? c->compress_offer : NULL,
-        .compress_min_bytes = c->compress_min_bytes,
-        .chunks = c->on_chunk != NULL,
+        .config = config_of(cl),
+        .stream = {.host = url->host, .port = url->port, .tls = url->tls},
     };
-    const struct wst__stream_request rq = {.host = url->host, .port = url->port, .tls = url->tls};
     struct wst_cause why;
     int rc;
 
     cl->link_attempt = cl->core.attempt;
-    rc = wst__link_new(&cl->link, &lc, &rq, &link_cbs, cl);
+    rc = wst__link_new(&cl->link, &rq, &link_cbs, cl);
     if (rc == 0) {
         wst__link_pause(cl->link, cl->paused);
         return;
@@ -392,10 +380,10 @@ static void keep_counts(struct wst_client *cl)
     struct wst__ws_counts n;
 
     wst__link_counts(cl->link, &n);
-    cl->stats.messages_sent += n.sent;
-    cl->stats.bytes_sent += n.bytes_sent;
-    cl->stats.messages_received += n.received;
-    cl->stats.bytes_received += n.bytes_received;
+    cl->counts.messages_sent += n.sent;
+    cl->counts.bytes_sent += n.bytes_sent;
+    cl->counts.messages_received += n.received;
+    cl->counts.bytes_received += n.bytes_received;
 }
 
 static void drop_link(struct wst_client *cl)
@@ -411,7 +399,7 @@ static void drop_link(struct wst_client *cl)
         keep_end(cl, &end);
     cl->link = NULL;
     cl->handles++;
-    wst__link_drop(link, wst__client_handle_gone, cl);
+    wst__link_drop(link);
 }
 
 static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
@@ -429,7 +417,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .headers = wst__fields_list(fields),
         .extensions = c->compress ? c->compress_offer : NULL,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
-        .cookies = wst__fields_given(fields, "Cookie") ? NULL : cookies,
+        .cookies = cookies,
     };
 
     if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
@@ -460,7 +448,7 @@ static int find_cookies(struct wst_client *cl, const struct wst__url *url, struc
 
 static int prepare_upgrade(struct wst_client *cl)
 {
-    const struct wst__url *url = target(cl);
+    const struct wst__url *url = wst__client_target(cl);
     struct wst__fields fields;
     struct wst__buf cookies;
     int rc = 0;
@@ -478,6 +466,25 @@ static int prepare_upgrade(struct wst_client *cl)
     return rc;
 }
 
+/* Was the token that the upgrade is to show forgotten since step 1? */
+static bool lacks_bearer(const struct wst_client *cl)
+{
+    return config_of(cl)->upgrade_bearer && cl->core.policy->token_step &&
+           wst__secret_empty(&cl->token.value);
+}
+
+static const char *why_no_upgrade(int rc)
+{
+    switch (rc) {
+    case WST_ERR_INVALID:
+        return "the ticket cannot be sent in that place (ticket_in)";
+    case WST_ERR_TOKEN_REFUSED:
+        return "the token was forgotten before it was shown";
+    default:
+        return wst_strerror(rc);
+    }
+}
+
 static void upgrade(struct wst_client *cl)
 {
     struct wst_cause why;
@@ -490,14 +497,15 @@ static void upgrade(struct wst_client *cl)
         config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, cl->arg);
     if (!wst__secret_empty(&cl->ticket))
         wst__steps_ticket_spent(cl);
-    rc = prepare_upgrade(cl);
+    if (config_of(cl)->upgrade_bearer)
+        cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
+    rc = lacks_bearer(cl) ? WST_ERR_TOKEN_REFUSED : prepare_upgrade(cl);
     wst__secret_drop(&cl->ticket); /* It was moved into the request, or is of no use any more. */
-    wst__url_fini(&cl->one_time_url);
+    wst__steps_forget_url(cl);
     if (rc == 0)
         return;
     wst__cause(&why, rc, WST_STEP_CONNECT, "the upgrade request could not be made: %s",
-               rc == WST_ERR_INVALID ? "the ticket cannot be sent in that place (ticket_in)"
-                                     : wst_strerror(rc));
+               why_no_upgrade(rc));
     why.cls = rc == WST_ERR_INVALID ? WST_CLASS_TRANSIENT : why.cls;
     push_link_failure(cl, WST__EV_LINK_FAILED, &why, 0, 0);
 }
@@ -508,7 +516,7 @@ static void tell_state(struct wst_client *cl, const struct wst__action *a)
 {
     const struct wst_config *c = config_of(cl);
 
-    wst__log(&cl->log, WST_LOG_DEBUG, "#%llu %s -> %s", (unsigned long long)cl->core.attempt,
+    wst__log(WST__LOG_OF(cl), WST_LOG_DEBUG, "#%llu %s -> %s", (unsigned long long)cl->core.attempt,
              wst_state_name(a->from), wst_state_name(a->to));
     if (a->to == WST_STATE_OPEN)
         wst__offline_send(cl);
@@ -536,7 +544,7 @@ static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
     memset(&cl->timing, 0, sizeof cl->timing);
     drop_words(cl);
     cl->unsent_messages = cl->unsent_bytes = 0;
-    cl->stats.attempts++;
+    cl->counts.attempts++;
     if (c->on_attempt)
         c->on_attempt(cl, a->attempt, cl->arg);
 }
@@ -546,8 +554,8 @@ static void tell_opened(struct wst_client *cl)
     const struct wst_config *c = config_of(cl);
 
     drop_words(cl);
-    cl->stats.opens++;
-    wst__log(&cl->log, WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
+    cl->counts.opens++;
+    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
     if (c->on_open)
         c->on_open(cl, cl->subprotocol ? cl->subprotocol : "", cl->arg);
 }
@@ -556,13 +564,13 @@ static void log_failure(const struct wst_client *cl, const struct wst_error_info
                         const char *what)
 {
     if (e->cause.code == WST_ERR_CANCELED)
-        wst__log(&cl->log, WST_LOG_INFO, "#%llu %s: %s", (unsigned long long)e->attempt, what,
-                 e->cause.text);
+        wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "#%llu %s: %s", (unsigned long long)e->attempt,
+                 what, e->cause.text);
     else if (e->next_delay_ms == WST_NO_DELAY)
-        wst__log(&cl->log, WST_LOG_WARN, "#%llu %s: %s (%s)", (unsigned long long)e->attempt, what,
-                 e->cause.text, wst_class_name(e->cause.cls));
+        wst__log(WST__LOG_OF(cl), WST_LOG_WARN, "#%llu %s: %s (%s)", (unsigned long long)e->attempt,
+                 what, e->cause.text, wst_class_name(e->cause.cls));
     else
-        wst__log(&cl->log, WST_LOG_WARN, "#%llu %s: %s (%s), next attempt in %llu ms",
+        wst__log(WST__LOG_OF(cl), WST_LOG_WARN, "#%llu %s: %s (%s), next attempt in %llu ms",
                  (unsigned long long)e->attempt, what, e->cause.text, wst_class_name(e->cause.cls),
                  (unsigned long long)e->next_delay_ms);
 }
@@ -640,8 +648,8 @@ static void begin_close(struct wst_client *cl)
 static void drop_ticket(struct wst_client *cl)
 {
     wst__secret_drop(&cl->ticket);
-    wst__url_fini(&cl->one_time_url);
-    cl->stats.tickets_dropped++;
+    wst__steps_forget_url(cl);
+    cl->counts.tickets_dropped++;
 }
 
 static void ping(struct wst_client *cl)
@@ -737,7 +745,7 @@ static bool ask_verdict(struct wst_client *cl, struct wst__event *ev)
     if (wst__core_is_late(&cl->core, ev) || ev->type == WST__EV_LINK_CLOSING)
         return false;
     if (f.cls == WST_CLASS_NONE)
-        f.cls = wst__verdict(&cl->core.policy, &f, cl->core.stable);
+        f.cls = wst__verdict(cl->core.policy, &f, cl->core.stable);
     wst__report_cause(cl, &f, &cause);
     ev->failure.verdict = c->on_verdict(cl, &cause, cl->arg);
     return true;
@@ -748,7 +756,7 @@ static void take_step(struct wst_client *cl, const struct wst__event *ev)
     struct wst__actions actions;
 
     if (wst__core_is_late(&cl->core, ev)) {
-        cl->stats.late_answers++;
+        cl->counts.late_answers++;
         return;
     }
     wst__core_step(&cl->core, ev, &actions);
@@ -777,10 +785,8 @@ static void arm(struct wst_client *cl)
     uint64_t too_old = wst__offline_due(cl);
 
     due = due < too_old ? due : too_old;
-    if (due == cl->armed_ms || !cl->timer)
-        return;
-    cl->armed_ms = due;
-    cl->ports->timer_set(cl->ports->world, cl->timer, due);
+    if (due != wst__timer_due_ms(&cl->timer))
+        cl->ports->timer_set(cl->ports->world, &cl->timer, due);
 }
 
 void wst__driver_pump(struct wst_client *cl)
@@ -849,15 +855,28 @@ void wst__driver_on_turn(void *arg)
         wst__link_flush(cl->link); /* What it brings asks for a turn of its own. */
 }
 
+/* A server that refuses the upgrade, and never ends the body behind it, has said all that counts.
+ */
+static void look_for_refusal(struct wst_client *cl)
+{
+    const struct wst__core *core = &cl->core;
+    struct wst__time t;
+
+    if (core->state != WST_STATE_CONNECTING || !cl->link)
+        return;
+    read_clock(cl, &t);
+    if (t.now_ms >= core->step_due || t.now_ms >= core->attempt_due)
+        wst__link_time_is_up(cl->link);
+}
+
 void wst__driver_on_timer(void *arg)
 {
     struct wst_client *cl = arg;
-    struct wst__event ev = {.type = WST__EV_TIMEOUT};
 
-    cl->armed_ms = WST__NEVER;
     if (cl->closing)
         return; /* The turn that was asked for ends it; armed again, it would be due at once. */
-    wst__driver_push(cl, &ev);
+    look_for_refusal(cl);
+    cl->timed_out = true;
     wst__driver_pump(cl);
 }
 
@@ -870,7 +889,7 @@ static void end_starts(struct wst_client *cl, unsigned count)
     for (; count > 0; count--) {
         wst__cause(&info.cause, WST_ERR_CANCELED, WST_STEP_NONE, "%s",
                    wst_strerror(WST_ERR_CANCELED));
-        info.attempt = cl->stats.attempts;
+        info.attempt = cl->counts.attempts;
         wst__report_keep(cl, &info);
         wst__offline_end(cl, info.cause.code);
         if (c->on_ended)
@@ -893,7 +912,8 @@ void wst__driver_end(struct wst_client *cl)
     wst__steps_cancel(cl);
     drop_link(cl);
     wst__secret_drop(&cl->ticket);
-    wst__url_fini(&cl->one_time_url);
+    wst__steps_forget_url(cl);
     cl->queue_count = 0;
+    cl->timed_out = false;
     end_starts(cl, starts);
 }

@@ -51,49 +51,48 @@ struct texts {
 };
 
 struct wst__link {
-    struct wst__link_config config;
+    const struct wst__ports *ports;
+    const struct wst_config *config;
     const struct wst__link_cbs *cbs;
     void *arg;
     struct wst__stream *stream;
-    enum phase phase;
-    struct wst__buf request; /* The upgrade, as far as it has not left. */
-    struct wst__upgrade *up; /* While the response is awaited, else NULL. */
+    struct wst__buf *request; /* The upgrade, as far as it has not left, else NULL. */
+    struct wst__upgrade *up;  /* While the response is awaited, else NULL. */
     struct wst__ws *ws;
-    struct wst__buf held; /* Received, not yet fed: a callback had paused us. */
+    struct wst__buf *held; /* Received, not yet fed, as a callback had paused us; else NULL. */
+    enum phase phase;
     bool paused;
     bool skipping; /* A chunk was dropped: so is the rest of its message. */
     bool reading;
-    bool we_close;   /* wst__link_close() was called. */
-    bool deaf;       /* The protocol is broken: what comes is ignored. */
-    bool blocked;    /* The kernel took less than there was: |writable| follows. */
-    bool shut;       /* Our side of the stream has been ended. */
-    bool peer_close; /* The peer's close frame came: not yet told. */
-    bool broken;     /* A write failed: not yet told. */
+    bool we_close;      /* wst__link_close() was called. */
+    bool deaf;          /* The protocol is broken: what comes is ignored. */
+    bool blocked;       /* The kernel took less than there was: |writable| follows. */
+    bool shut;          /* Our side of the stream has been ended. */
+    bool peer_close;    /* The peer's close frame came: not yet told. */
+    bool broken;        /* A write failed: not yet told. */
+    uint8_t pings_wait; /* How many of the newest pings wait for their turn to leave. */
     uint64_t last_rx_ms;
     uint64_t ping_seq;
     /* When the newest pings left, by number; 0: no answer is awaited.  On a long way one leaves
      * before the one before it is answered, and each answer counts. */
     uint64_t ping_left_us[PINGS];
-    bool ping_waits;        /* The newest, for its turn to leave. */
     int end_code;           /* Received close code; 1006: the peer broke the protocol; 0: none. */
     struct numbers numbers; /* Of what ends or has broken the link. */
     struct texts *texts;    /* The same in words. */
-    void (*gone)(void *arg);
-    void *gone_arg;
 };
 
 static uint64_t clock_us(const struct wst__link *link)
 {
     struct wst__time t;
 
-    link->config.ports->clock(link->config.ports->world, &t);
+    link->ports->clock(link->ports->world, &t);
     return t.now_us;
 }
 
 /* Is an answer to a ping awaited? */
 static bool awaits_pong(const struct wst__link *link)
 {
-    return link->ping_waits || link->ping_left_us[link->ping_seq % PINGS] != 0;
+    return link->pings_wait || link->ping_left_us[link->ping_seq % PINGS] != 0;
 }
 
 /* Bytes have come: the loop has polled just now.  Its clock may be a millisecond behind, which
@@ -103,7 +102,7 @@ static void note_rx(struct wst__link *link)
     if (awaits_pong(link))
         link->last_rx_ms = clock_us(link) / 1000;
     else
-        link->last_rx_ms = link->config.ports->polled_ms(link->config.ports->world);
+        link->last_rx_ms = link->ports->polled_ms(link->ports->world);
 }
 
 static void set_reading(struct wst__link *link, bool on)
@@ -111,7 +110,7 @@ static void set_reading(struct wst__link *link, bool on)
     if (link->reading == on)
         return;
     link->reading = on;
-    link->config.ports->stream_read(link->config.ports->world, link->stream, on);
+    link->ports->stream_read(link->ports->world, link->stream, on);
 }
 
 /* ---- The end ------------------------------------------------------------------------------- */
@@ -287,11 +286,33 @@ static void on_drained(void *arg)
     link->cbs->drained(link->arg);
 }
 
+/* NULL: out of memory.  What it holds is a secret. */
+static struct wst__buf *new_buf(size_t max)
+{
+    struct wst__buf *buf = wst__malloc(sizeof *buf);
+
+    if (buf)
+        wst__buf_init(buf, max, true);
+    return buf;
+}
+
+static void free_buf(struct wst__buf **buf)
+{
+    if (*buf)
+        wst__buf_fini(*buf);
+    wst__free(*buf);
+    *buf = NULL;
+}
+
 static void hold(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
     struct wst_cause why;
 
-    if (link->phase == OVER || wst__buf_add(&link->held, bytes, n) == 0)
+    if (link->phase == OVER)
+        return;
+    if (!link->held)
+        link->held = new_buf(HELD_MAX);
+    if (link->held && wst__buf_add(link->held, bytes, n) == 0)
         return;
     wst__cause(&why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory for %zu received bytes", n);
     note_broken(link, &why);
@@ -316,7 +337,7 @@ static void end_receive(struct wst__link *link)
 {
     if (link->phase == OVER || wst__ws_buffered(link->ws) == 0)
         return;
-    if (link->held.len || !link->reading)
+    if (link->held || !link->reading)
         link->cbs->wants_flush(link->arg); /* That goes on in the turn, too. */
     else
         link->cbs->received(link->arg);
@@ -367,17 +388,17 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
     static const struct wst__ws_cbs chunked = {
         .chunk = on_chunk, .pong = on_pong, .closed = on_closed, .drained = on_drained};
     struct wst__ws_config config = {
-        .pool = link->config.ports->ws_pool,
-        .max_message_bytes = link->config.max_message_bytes,
-        .max_queue_bytes = link->config.max_queue_bytes,
-        .queue_low_water = link->config.queue_low_water,
+        .pool = link->ports->ws_pool,
+        .max_message_bytes = link->config->max_message_bytes,
+        .max_queue_bytes = link->config->max_queue_bytes,
+        .queue_low_water = link->config->queue_low_water,
         .random = random_bytes,
-        .random_arg = (void *)(uintptr_t)link->config.ports,
+        .random_arg = (void *)(uintptr_t)link->ports,
         .extensions = link->up->extensions,
-        .offered_extensions = link->config.offered_extensions,
-        .compress_min_bytes = link->config.compress_min_bytes,
+        .offered_extensions = link->config->compress ? link->config->compress_offer : NULL,
+        .compress_min_bytes = link->config->compress_min_bytes,
     };
-    int rc = wst__ws_new(&link->ws, &config, link->config.chunks ? &chunked : &whole, link, why);
+    int rc = wst__ws_new(&link->ws, &config, link->config->on_chunk ? &chunked : &whole, link, why);
 
     if (rc == WST_ERR_NOMEM)
         wst__cause(why, rc, WST_STEP_CONNECT, "out of memory for the WebSocket");
@@ -455,7 +476,7 @@ static void on_data(void *arg, uint8_t *bytes, size_t n)
         if (n == 0)
             return;
     }
-    if (link->held.len) { /* In order. */
+    if (link->held) { /* In order. */
         hold(link, bytes, n);
         return;
     }
@@ -469,7 +490,7 @@ static uint8_t *on_place(void *arg, size_t *room)
 {
     struct wst__link *link = arg;
 
-    if (!link->ws || link->phase == OVER || link->held.len || (link->paused && !link->we_close))
+    if (!link->ws || link->phase == OVER || link->held || (link->paused && !link->we_close))
         return NULL;
     return wst__ws_place(link->ws, room);
 }
@@ -508,8 +529,8 @@ static void on_ended(void *arg, const struct wst_cause *why)
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
-int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
-                  const struct wst__stream_request *rq, const struct wst__link_cbs *cbs, void *arg)
+int wst__link_new(struct wst__link **out, const struct wst__link_request *rq,
+                  const struct wst__link_cbs *cbs, void *arg)
 {
     static const struct wst__stream_cbs stream_cbs = {
         .ready = on_ready,
@@ -524,14 +545,13 @@ int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
 
     if (!link)
         return WST_ERR_NOMEM;
-    link->config = *config;
+    link->ports = rq->ports;
+    link->config = rq->config;
     link->cbs = cbs;
     link->arg = arg;
     link->reading = true;
-    wst__buf_init(&link->request, REQUEST_MAX, true);
-    wst__buf_init(&link->held, HELD_MAX, true);
-    rc = config->ports->stream_open(config->ports->world, config->net, rq, &stream_cbs, link,
-                                    &link->stream);
+    rc = link->ports->stream_open(link->ports->world, rq->net, &rq->stream, &stream_cbs, link,
+                                  &link->stream);
     if (rc != 0) {
         wst__free(link);
         return rc;
@@ -544,7 +564,7 @@ int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
 static inline bool write_out(struct wst__link *link, const struct iovec *iov, size_t count,
                              size_t total, size_t *wrote)
 {
-    const struct wst__ports *ports = link->config.ports;
+    const struct wst__ports *ports = link->ports;
     struct wst_cause why;
 
     if (ports->stream_write(ports->world, link->stream, iov, count, wrote, &why) != 0) {
@@ -560,21 +580,21 @@ static inline bool write_out(struct wst__link *link, const struct iovec *iov, si
 
 static WST__NOINLINE bool flush_request(struct wst__link *link)
 {
-    struct iovec iov = {link->request.data, link->request.len};
+    struct iovec iov = {link->request->data, link->request->len};
     size_t wrote;
 
-    if (write_out(link, &iov, 1, link->request.len, &wrote)) {
-        wst__buf_fini(&link->request); /* The ticket is gone with it. */
+    if (write_out(link, &iov, 1, link->request->len, &wrote)) {
+        free_buf(&link->request); /* The ticket is gone with it. */
         return true;
     }
-    wst__buf_drop(&link->request, wrote);
+    wst__buf_drop(link->request, wrote);
     return false;
 }
 
 /* After a broken protocol we end our side, too; otherwise the server ends TCP first. */
 static void shut_down(struct wst__link *link)
 {
-    const struct wst__ports *ports = link->config.ports;
+    const struct wst__ports *ports = link->ports;
 
     if (link->broken || link->shut || wst__ws_buffered(link->ws) > 0)
         return;
@@ -587,17 +607,17 @@ static void note_ping_left(struct wst__link *link, uint64_t now_us)
 {
     if (!wst__ws_ping_left(link->ws))
         return;
-    link->ping_waits = false;
-    link->ping_left_us[link->ping_seq % PINGS] = now_us;
+    for (uint64_t seq = link->ping_seq; link->pings_wait; link->pings_wait--, seq--)
+        link->ping_left_us[seq % PINGS] = now_us;
     link->cbs->ping_left(link->arg);
 }
 
 static inline void flush_messages(struct wst__link *link)
 {
-    const struct wst__ports *ports = link->config.ports;
+    const struct wst__ports *ports = link->ports;
     struct iovec iov[IOV_MAX_USED];
     size_t left = FLUSH_MAX;
-    bool pings = link->ping_waits;
+    bool pings = link->pings_wait > 0;
     /* Before the write: on loopback the pong may be there after it. */
     uint64_t now_us = pings ? clock_us(link) : 0;
 
@@ -632,21 +652,21 @@ static inline void flush_messages(struct wst__link *link)
 /* Hands out what was held back, once receiving goes on. */
 static WST__NOINLINE void flush_held(struct wst__link *link)
 {
-    struct wst__buf held = link->held;
+    struct wst__buf *held = link->held;
     size_t used;
 
     if ((link->paused && !link->we_close) || link->phase == OVER)
         return;
-    if (held.len) {
-        wst__buf_init(&link->held, HELD_MAX, true);
-        used = feed(link, held.data, held.len);
-        if (used < held.len)
-            keep_rest(link, held.data + used, held.len - used);
-        wst__buf_fini(&held);
+    if (held) {
+        link->held = NULL;
+        used = feed(link, held->data, held->len);
+        if (used < held->len)
+            keep_rest(link, held->data + used, held->len - used);
+        free_buf(&held);
     }
     if (link->phase == OVER) /* The owner has dropped us meanwhile. */
         return;
-    if (link->held.len == 0 && !(link->paused && !link->we_close))
+    if (!link->held && !(link->paused && !link->we_close))
         set_reading(link, true);
 }
 
@@ -662,10 +682,9 @@ void wst__link_flush(struct wst__link *link)
 {
     if (link->phase == OVER)
         return;
-    if ((link->held.len || !link->reading) && !link->broken && link->ws)
+    if ((link->held || !link->reading) && !link->broken && link->ws)
         flush_held(link);
-    if (!link->broken && !link->blocked && (link->request.len == 0 || flush_request(link)) &&
-        link->ws)
+    if (!link->broken && !link->blocked && (!link->request || flush_request(link)) && link->ws)
         flush_messages(link);
     if (link->broken)
         finish_broken(link);
@@ -676,7 +695,7 @@ static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_reque
 {
     struct wst__upgrade *up = wst__calloc(1, sizeof *up);
     int rc =
-        up ? wst__upgrade_init(up, rq, link->config.max_header_bytes, link->config.max_body_bytes)
+        up ? wst__upgrade_init(up, rq, link->config->max_header_bytes, link->config->max_body_bytes)
            : WST_ERR_NOMEM;
 
     if (rc == 0)
@@ -688,17 +707,30 @@ static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_reque
 
 int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq)
 {
-    int rc = wst__upgrade_write(&link->request, rq);
+    int rc = WST_ERR_NOMEM;
 
+    link->request = new_buf(REQUEST_MAX);
+    if (link->request)
+        rc = wst__upgrade_write(link->request, rq);
     if (rc == 0)
         rc = begin_upgrade(link, rq);
     if (rc != 0) {
-        wst__buf_fini(&link->request);
+        free_buf(&link->request);
         return rc;
     }
     link->phase = UPGRADING;
     (void)flush_request(link);
     return 0;
+}
+
+void wst__link_time_is_up(struct wst__link *link)
+{
+    struct wst_cause why = {0};
+
+    if (link->phase != UPGRADING || !wst__upgrade_is_refusal(link->up))
+        return;
+    (void)wst__upgrade_eof(link->up, &why);
+    finish(link, &why);
 }
 
 int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
@@ -715,13 +747,16 @@ int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, con
 
 int wst__link_ping(struct wst__link *link)
 {
-    int rc;
+    uint64_t seq = link->ping_seq + 1;
+    int rc = wst__ws_ping(link->ws, &seq, sizeof seq);
 
-    link->ping_left_us[++link->ping_seq % PINGS] = 0;
-    rc = wst__ws_ping(link->ws, &link->ping_seq, sizeof link->ping_seq);
-    if (rc == 0)
-        link->ping_waits = true;
-    return rc;
+    if (rc != 0)
+        return rc;
+    link->ping_seq = seq;
+    link->ping_left_us[seq % PINGS] = 0;
+    if (link->pings_wait < PINGS)
+        link->pings_wait++;
+    return 0;
 }
 
 void wst__link_close(struct wst__link *link, int code, const char *reason)
@@ -780,25 +815,23 @@ void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *count
 static void on_gone(void *arg)
 {
     struct wst__link *link = arg;
-    void (*gone)(void *) = link->gone;
-    void *gone_arg = link->gone_arg;
+    void (*gone)(void *) = link->cbs->gone;
+    void *owner = link->arg;
 
     wst__free(link);
-    gone(gone_arg);
+    gone(owner);
 }
 
-void wst__link_drop(struct wst__link *link, void (*gone)(void *arg), void *arg)
+void wst__link_drop(struct wst__link *link)
 {
     link->phase = OVER;
-    link->gone = gone;
-    link->gone_arg = arg;
     if (link->ws)
         wst__ws_free(link->ws, link->cbs->unsent, link->arg);
     link->ws = NULL;
-    wst__buf_fini(&link->request);
-    wst__buf_fini(&link->held);
+    free_buf(&link->request);
+    free_buf(&link->held);
     drop_upgrade(link);
     wst__free(link->texts);
     link->texts = NULL;
-    link->config.ports->stream_close(link->config.ports->world, link->stream, on_gone, link);
+    link->ports->stream_close(link->ports->world, link->stream, on_gone, link);
 }

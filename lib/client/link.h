@@ -38,23 +38,26 @@ struct wst__link_cbs {
     /* The same, and it may be flushed at once: what had come in one go was handed out. */
     void (*received)(void *arg);
     void (*unsent)(void *arg, void *ref, size_t n);
+    /* After wst__link_drop(), from the loop: nothing of it is left. */
+    void (*gone)(void *arg);
 };
 
-struct wst__link_config {
+/* What a link is made of; all of it outlives the link, but |stream|, which is read at once. */
+struct wst__link_request {
     const struct wst__ports *ports;
     struct wst__net *net;
-    size_t max_header_bytes, max_body_bytes;
-    size_t max_message_bytes, max_queue_bytes, queue_low_water;
-    const char *offered_extensions; /* Outlives the link; NULL: none. */
-    size_t compress_min_bytes;
-    bool chunks; /* Messages are handed out in chunks. */
+    const struct wst_config *config; /* Bounds, compression, messages or chunks. */
+    struct wst__stream_request stream;
 };
 
 /* Begins to dial; |cbs| lives as long as the link.  NOMEM, IO: nothing was begun. */
-int wst__link_new(struct wst__link **out, const struct wst__link_config *config,
-                  const struct wst__stream_request *rq, const struct wst__link_cbs *cbs, void *arg);
+int wst__link_new(struct wst__link **out, const struct wst__link_request *rq,
+                  const struct wst__link_cbs *cbs, void *arg);
 /* Writes the upgrade.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
 int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq);
+/* No more time for the answer to the upgrade: a refusal whose head has come is told as |failed|.
+ * From the loop only. */
+void wst__link_time_is_up(struct wst__link *link);
 int wst__link_send(struct wst__link *link, enum wst_message_type type, const void *data, size_t n,
                    void *ref);
 int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, const void *data,
@@ -72,8 +75,7 @@ uint64_t wst__link_last_rx_ms(const struct wst__link *link);
 bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end);
 /* Messages so far; zeros before it is open. */
 void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts);
-/* Tells |unsent| for what is queued, wipes, and closes; |gone| runs from the loop when nothing of
- * it is left. */
-void wst__link_drop(struct wst__link *link, void (*gone)(void *arg), void *arg);
+/* Tells |unsent| for what is queued, wipes, and closes; of the callbacks only |gone| follows. */
+void wst__link_drop(struct wst__link *link);
 
 #endif

@@ -7,7 +7,6 @@
 #include "io/file_uv.h"
 #include "io/http_curl.h"
 #include "io/io.h"
-#include "io/mailbox_uv.h"
 #include "io/net.h"
 #include "io/stream_openssl.h"
 #include "wire/message.h"
@@ -48,21 +47,9 @@ static int port_random(void *world, void *p, size_t n)
     return wst__entropy_take(&io_of(world)->entropy, p, n);
 }
 
-static int port_timer_new(void *world, void (*cb)(void *arg), void *arg, struct wst__timer **out)
-{
-    return wst__timer_new(&io_of(world)->timers, cb, arg, out);
-}
-
 static void port_timer_set(void *world, struct wst__timer *t, uint64_t due_ms)
 {
-    (void)world;
-    wst__timer_set(t, due_ms);
-}
-
-static void port_timer_close(void *world, struct wst__timer *t, void (*closed)(void *arg))
-{
-    (void)world;
-    wst__timer_close(t, closed);
+    wst__timer_set(&io_of(world)->timers, t, due_ms);
 }
 
 static void port_turn_ask(void *world, struct wst__turn *turn)
@@ -76,22 +63,21 @@ static void port_turn_drop(void *world, struct wst__turn *turn)
     wst__turn_drop(turn);
 }
 
-static int port_mailbox_new(void *world, struct wst__mailbox **out)
+static int port_mailbox_post(void *world, struct wst__mailbox *box, struct wst__letter *letter)
 {
-    return wst__mailbox_new(out, io_of(world)->uv);
+    return wst__mailbox_post(&io_of(world)->mail, box, letter);
 }
 
 static void port_mailbox_close(void *world, struct wst__mailbox *box, void (*closed)(void *arg),
                                void *arg)
 {
-    (void)world;
-    wst__mailbox_close(box, closed, arg);
+    wst__mailbox_close(&io_of(world)->mail, box, closed, arg);
 }
 
-static int port_net_new(void *world, const struct wst__net_options *opt, const struct wst__log *log,
-                        struct wst__net **out, struct wst_cause *why)
+static int port_net_new(void *world, const struct wst__net_options *opt, struct wst__net **out,
+                        struct wst_cause *why)
 {
-    return wst__net_new(io_of(world), opt, log, out, why);
+    return wst__net_new(io_of(world), opt, out, why);
 }
 
 static void port_net_free(void *world, struct wst__net *net)
@@ -186,13 +172,10 @@ static const struct wst__ports real_ports = {
     .clock = port_clock,
     .polled_ms = port_polled_ms,
     .random = port_random,
-    .timer_new = port_timer_new,
     .timer_set = port_timer_set,
-    .timer_close = port_timer_close,
     .turn_ask = port_turn_ask,
     .turn_drop = port_turn_drop,
-    .mailbox_new = port_mailbox_new,
-    .mailbox_post = wst__mailbox_post,
+    .mailbox_post = port_mailbox_post,
     .mailbox_close = port_mailbox_close,
     .net_new = port_net_new,
     .net_free = port_net_free,

@@ -56,7 +56,7 @@ static void report(struct wst_client *cl, struct wst__waiting *m, int reason)
     size_t len = m->len;
 
     drop(m);
-    cl->stats.unsent_messages++;
+    cl->counts.unsent_messages++;
     if (config_of(cl)->on_unsent)
         config_of(cl)->on_unsent(cl, ref, len, reason, cl->arg);
 }

@@ -15,7 +15,6 @@
 #include "base/secret.h"
 #include "io/types.h"
 
-struct wst__mailbox;
 struct wst__ws_pool;
 struct wst__configs;
 
@@ -31,10 +30,11 @@ struct wst__ports {
     /* Unpredictable bytes: keys for masks, nonces, seeds.  ENTROPY. */
     int (*random)(void *world, void *p, size_t n);
 
-    /* One timer per client.  |due_ms| on the monotonic clock; UINT64_MAX disarms. */
-    int (*timer_new)(void *world, void (*cb)(void *arg), void *arg, struct wst__timer **out);
+    /*
+     * Runs |cb| once at |due_ms|; UINT64_MAX disarms.  When the machine has slept it may also run
+     * early, and is armed still.  One per client: |t| is embedded in it (wst__timer_init()).
+     */
     void (*timer_set)(void *world, struct wst__timer *t, uint64_t due_ms);
-    void (*timer_close)(void *world, struct wst__timer *t, void (*closed)(void *arg));
 
     /*
      * Runs |cb| once from the loop, before it sleeps; asking again before that changes nothing.
@@ -43,16 +43,18 @@ struct wst__ports {
     void (*turn_ask)(void *world, struct wst__turn *turn);
     void (*turn_drop)(void *world, struct wst__turn *turn);
 
-    /* Calls from other threads.  |fn| runs once on the loop; what is pending at close is run before
-     * |closed|.  mailbox_post may be called from any thread; NOMEM, CLOSING. */
-    int (*mailbox_new)(void *world, struct wst__mailbox **out);
-    int (*mailbox_post)(struct wst__mailbox *box, void (*fn)(void *a, void *b), void *a, void *b);
+    /*
+     * Calls from other threads.  |letter| is lent until it is run, once, from the loop; the loop is
+     * not kept alive for it.  CLOSING: it was not taken.  May be called from any thread, until
+     * |closed| has run; before that runs everything that was taken.  One box per client, embedded.
+     */
+    int (*mailbox_post)(void *world, struct wst__mailbox *box, struct wst__letter *letter);
     void (*mailbox_close)(void *world, struct wst__mailbox *box, void (*closed)(void *arg),
                           void *arg);
 
     /* Copies the options; checks what can be checked without files.  CONFIG, NOMEM. */
-    int (*net_new)(void *world, const struct wst__net_options *opt, const struct wst__log *log,
-                   struct wst__net **out, struct wst_cause *why);
+    int (*net_new)(void *world, const struct wst__net_options *opt, struct wst__net **out,
+                   struct wst_cause *why);
     void (*net_free)(void *world, struct wst__net *net); /* Nothing of it is under way any more. */
     /* The Cookie header's value for this URL, added to |out| (a secret buffer). */
     int (*cookies)(void *world, struct wst__net *net, const char *url, struct wst__buf *out);

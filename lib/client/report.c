@@ -110,8 +110,7 @@ static void timed_out(const struct wst_client *cl, const struct wst__failure *f,
                       struct wst_cause *cause)
 {
     static const char limits[] = "step_timeout_ms, attempt_timeout_ms";
-    const struct wst__url *u =
-        cl->one_time_url.host ? &cl->one_time_url : &cl->shared->config.ws_url;
+    const struct wst__url *u = wst__client_target(cl);
 
     if (f->close_code)
         wst__cause(cause, f->code, f->step, "the close handshake was not finished within %llu ms",
@@ -174,7 +173,7 @@ void wst__report_info(struct wst_client *cl, uint64_t delay_ms, struct wst_error
     memset(info, 0, sizeof *info);
     wst__report_cause(cl, &core->failure, &info->cause);
     wst__report_cause(cl, &core->other, &info->other);
-    info->attempt = cl->stats.attempts; /* The core may have begun the next one in this step. */
+    info->attempt = cl->counts.attempts; /* The core may have begun the next one in this step. */
     info->failures = core->failures;
     info->next_delay_ms = delay_ms;
     info->retry_after_ms = asked < cl->shared->config.c.max_server_delay_ms

@@ -65,7 +65,7 @@ static void token_ready(struct wst_client *cl)
     struct wst__event ev = {.type = WST__EV_TOKEN_OK, .attempt = cl->core.attempt};
 
     cl->token_used = cl->token.serial;
-    cl->timing.token_us = since_us(cl, cl->step_us);
+    cl->timing.token_us = wst__within_32_bits(since_us(cl, cl->step_us));
     tell(cl, WST_PROGRESS_TOKEN_READY);
     wst__driver_push(cl, &ev);
 }
@@ -78,8 +78,8 @@ static bool falls_back(struct wst_client *cl, const struct wst_cause *why)
     read_clock(cl, &t);
     if (wst__token_state(&cl->token, t.boot_ms) != WST__TOKEN_AGEING)
         return false;
-    wst__log(&cl->log, WST_LOG_WARN, "the token could not be refreshed (%s): the old one is used",
-             why->text);
+    wst__log(WST__LOG_OF(cl), WST_LOG_WARN,
+             "the token could not be refreshed (%s): the old one is used", why->text);
     token_ready(cl);
     return true;
 }
@@ -94,7 +94,7 @@ static void token_failed(struct wst_client *cl, const struct wst_cause *why,
 static void token_arrived(struct wst_client *cl, struct wst__secret *value, int64_t life_ms)
 {
     wst__token_put(&cl->token, value, life_ms, true);
-    cl->stats.tokens_fetched++;
+    cl->counts.tokens_fetched++;
     tell(cl, WST_PROGRESS_TOKEN_ACQUIRED);
     token_ready(cl);
 }
@@ -166,16 +166,29 @@ void wst__steps_ticket_spent(struct wst_client *cl)
     cl->spent->hashes[cl->spent->count++ % WST__SPENT_LEN] = ticket_hash(cl);
 }
 
+void wst__steps_forget_url(struct wst_client *cl)
+{
+    if (cl->one_time_url)
+        wst__url_fini(cl->one_time_url);
+    wst__free(cl->one_time_url);
+    cl->one_time_url = NULL;
+}
+
 /* The reply named the whole URL: it is the secret, and says where to dial. */
 static int take_url(struct wst_client *cl, struct wst_cause *why)
 {
     int rc;
 
-    wst__url_fini(&cl->one_time_url);
-    rc = wst__url_parse(&cl->one_time_url, wst__secret_expose(&cl->ticket), WST__URL_WS,
+    wst__steps_forget_url(cl);
+    cl->one_time_url = wst__calloc(1, sizeof *cl->one_time_url);
+    if (!cl->one_time_url)
+        return wst__cause(why, WST_ERR_NOMEM, WST_STEP_TICKET, "out of memory");
+    rc = wst__url_parse(cl->one_time_url, wst__secret_expose(&cl->ticket), WST__URL_WS,
                         "url_pointer", why);
     if (rc == 0)
-        rc = wst__config_plaintext(&cl->shared->config, &cl->one_time_url, "url_pointer", why);
+        rc = wst__config_plaintext(&cl->shared->config, cl->one_time_url, "url_pointer", why);
+    if (rc != 0)
+        wst__steps_forget_url(cl);
     if (rc == WST_ERR_CONFIG) {
         why->code = WST_ERR_BAD_REPLY; /* It is the reply that is wrong. */
         why->cls = wst_err_class(why->code);
@@ -203,8 +216,8 @@ static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *repl
         push_failed(cl, WST_STEP_TICKET, &why, 0, 0);
         return;
     }
-    cl->stats.tickets_fetched++;
-    cl->timing.ticket_us = since_us(cl, cl->step_us);
+    cl->counts.tickets_fetched++;
+    cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->step_us));
     tell(cl, WST_PROGRESS_TICKET_READY);
     wst__driver_push(cl, &ev);
 }
@@ -256,7 +269,7 @@ static void on_http_sent(void *arg)
 
     if (cl->http_step != WST_STEP_TICKET)
         return;
-    wst__log(&cl->log, WST_LOG_DEBUG, "#%llu the ticket's request has left",
+    wst__log(WST__LOG_OF(cl), WST_LOG_DEBUG, "#%llu the ticket's request has left",
              (unsigned long long)cl->core.attempt);
     wst__driver_push(cl, &ev);
     wst__driver_pump(cl);
@@ -446,6 +459,7 @@ void wst__steps_ensure_token(struct wst_client *cl)
     read_clock(cl, &t);
     cl->step_us = t.now_us;
     tell(cl, WST_PROGRESS_TOKEN_ENSURE);
+    cl->token_changed = false; /* Whatever follows is of after the change. */
     if (!wst__token_load(&cl->token, on_token_loaded))
         decide_token(cl);
 }
@@ -456,12 +470,19 @@ void wst__steps_get_ticket(struct wst_client *cl)
     const struct exchange x = {WST_STEP_TICKET, &cl->shared->config.ticket_url, c->ticket_method,
                                c->ticket_body, c->ticket_content_type};
     struct wst__event sent = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
+    struct wst_cause why;
     struct wst__time t;
 
     read_clock(cl, &t);
     cl->step_us = t.now_us;
-    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
+    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
+    if (cl->core.policy->token_step && wst__secret_empty(&cl->token.value)) {
+        wst__cause(&why, WST_ERR_TOKEN_REFUSED, WST_STEP_TICKET,
+                   "the token was forgotten before a ticket was asked for");
+        push_failed(cl, WST_STEP_TICKET, &why, 0, 0); /* Not as nobody. */
+        return;
+    }
     if (c->ticket_step == WST_STEP_MODE_CALLBACK) {
         wst__driver_push(cl, &sent);
         ask_application(cl, WST_STEP_TICKET);
@@ -480,8 +501,8 @@ void wst__steps_cancel(struct wst_client *cl)
     wst__driver_purge(cl, WST__EV_TOKEN_OK, WST__EV_TICKET_FAILED);
     if (!wst__secret_empty(&cl->ticket)) { /* It came, and the core was never told. */
         wst__secret_drop(&cl->ticket);
-        wst__url_fini(&cl->one_time_url);
-        cl->stats.tickets_dropped++;
+        wst__steps_forget_url(cl);
+        cl->counts.tickets_dropped++;
     }
     wst__token_cancel_load(&cl->token);
 }

@@ -15,5 +15,7 @@ void wst__steps_take_provided(struct wst_client *cl);
 void wst__steps_token_changed(struct wst_client *cl);
 /* Marks the ticket at hand as spent. */
 void wst__steps_ticket_spent(struct wst_client *cl);
+/* Wipes and frees the URL that a ticket's reply has named, if there is one. */
+void wst__steps_forget_url(struct wst_client *cl);
 
 #endif

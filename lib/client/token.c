@@ -69,7 +69,7 @@ static const char *accept_record(struct wst__token *t, struct wst__token_record 
 static void log_unused(const struct wst__token *t, const char *why)
 {
     if (why)
-        wst__log(&t->client->log, WST_LOG_WARN, "%s", why);
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "%s", why);
 }
 
 static void on_read(void *arg, int err, int sys_errno, const void *data, size_t n)
@@ -79,10 +79,10 @@ static void on_read(void *arg, int err, int sys_errno, const void *data, size_t 
 
     t->reading = NULL;
     if (err != 0)
-        wst__log(&t->client->log, WST_LOG_WARN, "token_cache could not be read (%s)",
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache could not be read (%s)",
                  sys_errno ? strerror(sys_errno) : wst_strerror(err));
     else if (data && !wst__token_record_read(data, n, &r))
-        wst__log(&t->client->log, WST_LOG_WARN, "token_cache is damaged: not used");
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache is damaged: not used");
     else if (data)
         log_unused(t, accept_record(t, &r));
     wst__token_record_fini(&r);
@@ -147,7 +147,7 @@ static const char *accept_stored(struct wst__token *t, const struct wst_stored_t
 void wst__token_loaded(struct wst__token *t, uint64_t request, const struct wst_stored_token *s)
 {
     if (request == 0 || request != t->load_request) {
-        t->client->stats.late_answers++;
+        t->client->counts.late_answers++;
         return;
     }
     t->load_request = 0;
@@ -169,7 +169,7 @@ static void on_written(void *arg, int err, int sys_errno, const void *data, size
     (void)n;
     t->writing = false;
     if (err != 0)
-        wst__log(&cl->log, WST_LOG_WARN, "token_cache could not be written (%s)",
+        wst__log(WST__LOG_OF(cl), WST_LOG_WARN, "token_cache could not be written (%s)",
                  sys_errno ? strerror(sys_errno) : wst_strerror(err));
     if (t->dirty)
         save(t);
@@ -213,7 +213,8 @@ static void save_in_app(struct wst__token *t)
         return;
     }
     if (wst__secret_copy(&token, &t->value) != 0) {
-        wst__log(&t->client->log, WST_LOG_WARN, "the token could not be stored (out of memory)");
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
+                 "the token could not be stored (out of memory)");
         return;
     }
     s.token = wst__secret_expose(&token);
@@ -238,7 +239,7 @@ static void save(struct wst__token *t)
     t->writing = true;
     if (write_file(t) != 0) {
         t->writing = false;
-        wst__log(&cl->log, WST_LOG_WARN, "token_cache could not be written (out of memory)");
+        wst__log(WST__LOG_OF(cl), WST_LOG_WARN, "token_cache could not be written (out of memory)");
     }
 }
 

@@ -287,7 +287,7 @@ void wst__core_clear_deadlines(struct wst__core *c)
 void wst__core_init(struct wst__core *c, const struct wst__policy *policy, uint64_t seed)
 {
     memset(c, 0, sizeof *c);
-    c->policy = *policy;
+    c->policy = policy;
     wst__rng_init(&c->rng, seed);
     c->state = WST_STATE_IDLE;
     c->dial = WST__DIAL_NONE;

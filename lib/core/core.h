@@ -1,7 +1,7 @@
 /*
  * The state machine: an event that carries its own time goes in, an ordered list of actions comes
- * out.  It calls no clock, no allocator and no IO, cannot fail, and is a plain struct without
- * pointers: it can be copied, hashed, explored and simulated.
+ * out.  It calls no clock, no allocator and no IO, cannot fail, and is a plain struct that points
+ * to nothing but its policy, which never changes: it can be copied, explored and simulated.
  *
  * What the user wants (|wanted|) is kept apart from what is (|state|).  Beside the states of the
  * sequence runs the dial as a parallel region (|dial|): the connection of step 3 needs no ticket.
@@ -22,33 +22,34 @@ enum wst__dial {
 };
 
 struct wst__core {
-    struct wst__policy policy;
+    const struct wst__policy *policy;
     struct wst__rng rng;
+    uint64_t attempt; /* Number of the current or last one; 0: none yet. */
     enum wst_state state;
     enum wst__dial dial;
-    bool wanted;              /* What the user wants. */
-    bool stopping;            /* CLOSING because of a stop; with |wanted|: started again since. */
-    bool ever_open;           /* This client has been open once. */
-    bool attempts_used_up;    /* FAILED because of policy.max_attempts, not because of |failure|. */
     uint32_t tries;           /* Attempts begun since the start or the last stable link. */
-    uint64_t attempt;         /* Number of the current or last one; 0: none yet. */
     uint32_t failures;        /* In a row, since the last stable link. */
     uint32_t auth_failures;   /* Attempts running that ended in an auth failure. */
     uint32_t ticket_refusals; /* Times running that a ticket was refused. */
+    bool wanted;              /* What the user wants. */
+    bool stopping;            /* CLOSING because of a stop; with |wanted|: started again since. */
+    bool ever_open;           /* This client has been open once. */
+    bool attempts_used_up; /* FAILED because of policy->max_attempts, not because of |failure|. */
     /* This attempt. */
-    bool token_retried;      /* One 401 in step 2 has been answered with a new token. */
-    bool ticket_sent;        /* The ticket's request has left: its answer is awaited. */
-    bool ticket_ready;       /* A ticket is at hand. */
-    bool ticket_retried;     /* A stale ticket was replaced once. */
-    bool redialed;           /* A connection that ended while it waited was replaced once. */
-    bool serial;             /* No parallel dial: the last attempt failed in step 1 or 2. */
-    uint64_t ticket_boot_ms; /* When its request was begun, on the clock that runs during sleep. */
-    uint64_t ticket_life_ms;
+    bool token_retried;  /* One 401 in step 2 has been answered with a new token. */
+    bool ticket_sent;    /* The ticket's request has left: its answer is awaited. */
+    bool ticket_ready;   /* A ticket is at hand. */
+    bool ticket_retried; /* A stale ticket was replaced once. */
+    bool redialed;       /* A connection that ended while it waited was replaced once. */
+    bool serial;         /* No parallel dial: the last attempt failed in step 1 or 2. */
     /* The link. */
-    bool stable;           /* It has been up for policy.stable_ms. */
-    bool ping_pending;     /* A ping was asked for and has not left. */
-    uint64_t ping_left_ms; /* When the unanswered ping left, or while it is pending was asked for;
-                              WST__NEVER: none. */
+    bool stable;             /* It has been up for policy->stable_ms. */
+    bool ping_pending;       /* A ping was asked for and has not left. */
+    uint64_t ping_left_ms;   /* When the unanswered ping left, or while it is pending was asked for;
+                                WST__NEVER: none. */
+    uint64_t ticket_boot_ms; /* When the request for this attempt's ticket was begun, on the clock
+                                that runs during sleep. */
+    uint64_t ticket_life_ms;
     uint64_t retry_after_ms, spread_ms; /* From the last ticket reply, for when the link ends. */
     /* Deadlines, monotonic; WST__NEVER: not running. */
     uint64_t step_due, dial_due, attempt_due; /* Of the sequence. */
@@ -65,6 +66,7 @@ struct wst__core {
     struct wst__failure other; /* code 0: none. */
 };
 
+/* |policy| must live as long as |c|. */
 void wst__core_init(struct wst__core *c, const struct wst__policy *policy, uint64_t seed);
 /* Feeds |ev| to the machine and writes what must now be done to |out|. */
 void wst__core_step(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out);

@@ -27,7 +27,7 @@ static bool is_stale(const struct wst__core *c, uint64_t boot_ms)
 /* The last attempt failed before step 3: then a dial beside it would be for nothing again. */
 static bool dials_beside(const struct wst__core *c)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
 
     return p->parallel_dial && !c->serial && !p->late_dial_target &&
            c->state != WST_STATE_CONNECTING;
@@ -82,13 +82,13 @@ static void fail(struct wst__core *c, const struct wst__event *ev, struct wst__a
 static void ensure_token(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
     wst__core_emit(c, WST__ACT_ENSURE_TOKEN, out);
-    c->step_due = wst__after(ev->now_ms, c->policy.step_timeout_ms);
+    c->step_due = wst__after(ev->now_ms, c->policy->step_timeout_ms);
 }
 
 static void get_ticket(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
     wst__core_emit(c, WST__ACT_GET_TICKET, out);
-    c->step_due = wst__after(ev->now_ms, c->policy.step_timeout_ms);
+    c->step_due = wst__after(ev->now_ms, c->policy->step_timeout_ms);
     c->ticket_sent = false;
     c->ticket_boot_ms = ev->boot_ms;
 }
@@ -97,13 +97,13 @@ static void dial(struct wst__core *c, const struct wst__event *ev, struct wst__a
 {
     wst__core_emit(c, WST__ACT_DIAL, out);
     c->dial = WST__DIAL_BUSY;
-    c->dial_due = wst__after(ev->now_ms, c->policy.step_timeout_ms);
+    c->dial_due = wst__after(ev->now_ms, c->policy->step_timeout_ms);
 }
 
 /* A connection that stands is not kept waiting for ever: servers end such connections. */
 static void let_wait(struct wst__core *c, const struct wst__event *ev)
 {
-    c->dial_idle_due = wst__after(ev->now_ms, c->policy.dial_idle_ms);
+    c->dial_idle_due = wst__after(ev->now_ms, c->policy->dial_idle_ms);
 }
 
 /* The ticket got too old while the connection was made: another one, once. */
@@ -117,7 +117,7 @@ static void replace_ticket(struct wst__core *c, const struct wst__event *ev,
         return;
     }
     c->ticket_retried = true;
-    if (c->policy.late_dial_target)
+    if (c->policy->late_dial_target)
         drop_link(c, out); /* The next ticket may name another host. */
     wst__core_enter(c, WST_STATE_TICKET, out);
     get_ticket(c, ev, out);
@@ -129,14 +129,14 @@ static void replace_ticket(struct wst__core *c, const struct wst__event *ev,
  * on there is no ticket. */
 static void upgrade(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
-    if (c->policy.ticket_step && is_stale(c, ev->boot_ms)) {
+    if (c->policy->ticket_step && is_stale(c, ev->boot_ms)) {
         replace_ticket(c, ev, out);
         return;
     }
     wst__core_emit(c, WST__ACT_UPGRADE, out);
     c->ticket_ready = false;
     c->dial_idle_due = WST__NEVER;
-    c->step_due = wst__after(ev->now_ms, c->policy.step_timeout_ms);
+    c->step_due = wst__after(ev->now_ms, c->policy->step_timeout_ms);
 }
 
 /* Begins what |state| is about. */
@@ -155,7 +155,7 @@ static void begin_step(struct wst__core *c, const struct wst__event *ev, struct 
 
 static enum wst_state after_token(const struct wst__core *c)
 {
-    return c->policy.ticket_step ? WST_STATE_TICKET : WST_STATE_CONNECTING;
+    return c->policy->ticket_step ? WST_STATE_TICKET : WST_STATE_CONNECTING;
 }
 
 void wst__attempt_begin(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
@@ -167,8 +167,8 @@ void wst__attempt_begin(struct wst__core *c, const struct wst__event *ev, struct
     c->token_retried = c->ticket_sent = c->ticket_ready = c->ticket_retried = c->redialed = false;
     c->stable = false;
     wst__keep(&c->other, (struct wst__failure){.code = 0});
-    c->attempt_due = wst__after(ev->now_ms, c->policy.attempt_timeout_ms);
-    wst__core_enter(c, c->policy.token_step ? WST_STATE_TOKEN : after_token(c), out);
+    c->attempt_due = wst__after(ev->now_ms, c->policy->attempt_timeout_ms);
+    wst__core_enter(c, c->policy->token_step ? WST_STATE_TOKEN : after_token(c), out);
     wst__core_emit(c, WST__ACT_ATTEMPT_BEGIN, out);
     begin_step(c, ev, out);
     if (dials_beside(c))
@@ -243,9 +243,9 @@ void wst__attempt_ticket_ok(struct wst__core *c, const struct wst__event *ev,
 /* A 401 to the ticket's request: the token is dropped, and another one tried in this attempt. */
 static bool wants_another_token(const struct wst__core *c, const struct wst__failure *f)
 {
-    return c->policy.token_step && !c->token_retried && c->dial != WST__DIAL_DEAD &&
+    return c->policy->token_step && !c->token_retried && c->dial != WST__DIAL_DEAD &&
            f->verdict == WST_VERDICT_DEFAULT &&
-           wst__verdict(&c->policy, f, false) == WST_CLASS_TOKEN;
+           wst__verdict(c->policy, f, false) == WST_CLASS_TOKEN;
 }
 
 void wst__attempt_ticket_failed(struct wst__core *c, const struct wst__event *ev,
@@ -292,7 +292,7 @@ static void lose_dial(struct wst__core *c, const struct wst__event *ev, struct w
     } else if (c->state == WST_STATE_TICKET && c->ticket_sent && !stop) {
         c->dial = WST__DIAL_DEAD;
         wst__keep(&c->other, f);
-        c->other.cls = wst__verdict(&c->policy, &f, false);
+        c->other.cls = wst__verdict(c->policy, &f, false);
     } else {
         wst__keep(&c->failure, f);
         fail(c, ev, out);

@@ -12,7 +12,7 @@
 
 void wst__link_open(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
 
     if (c->dial != WST__DIAL_READY)
         return; /* No upgrade was written. */
@@ -52,7 +52,7 @@ static void note_life(struct wst__core *c, const struct wst__event *ev)
     if (c->ping_left_ms == WST__NEVER || ev->last_rx_ms < c->ping_left_ms)
         return;
     if (c->ping_pending) {
-        c->dead_due = wst__after(ev->last_rx_ms, blocked_ping_ms(&c->policy));
+        c->dead_due = wst__after(ev->last_rx_ms, blocked_ping_ms(c->policy));
     } else {
         c->ping_left_ms = WST__NEVER;
         c->dead_due = WST__NEVER;
@@ -61,7 +61,7 @@ static void note_life(struct wst__core *c, const struct wst__event *ev)
 
 static void probe(struct wst__core *c, uint64_t now_ms, struct wst__actions *out)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
 
     wst__core_emit(c, WST__ACT_PING, out);
     c->ping_pending = true;
@@ -93,7 +93,7 @@ void wst__link_ping_left(struct wst__core *c, const struct wst__event *ev, struc
         return;
     c->ping_pending = false;
     c->ping_left_ms = ev->now_ms;
-    c->dead_due = wst__after(ev->now_ms, c->policy.ping_timeout_ms);
+    c->dead_due = wst__after(ev->now_ms, c->policy->ping_timeout_ms);
 }
 
 void wst__link_timeout(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
@@ -112,7 +112,7 @@ void wst__link_timeout(struct wst__core *c, const struct wst__event *ev, struct 
         if (c->ping_left_ms == WST__NEVER)
             probe(c, now, out);
         else /* One question at a time. */
-            c->ping_due = wst__after(now, c->policy.ping_interval_ms);
+            c->ping_due = wst__after(now, c->policy->ping_interval_ms);
     }
 }
 
@@ -121,7 +121,7 @@ static void begin_closing(struct wst__core *c, const struct wst__event *ev,
 {
     note_stable(c, ev->now_ms);
     wst__core_clear_deadlines(c);
-    c->close_due = wst__after(ev->now_ms, c->policy.close_timeout_ms);
+    c->close_due = wst__after(ev->now_ms, c->policy->close_timeout_ms);
     wst__core_enter(c, WST_STATE_CLOSING, out);
 }
 

@@ -42,13 +42,13 @@ static bool is_auth_failure(const struct wst__core *c, enum wst_class cls)
     if (f->code == WST_ERR_NO_TOKEN || cls == WST_CLASS_AUTH)
         return true;
     return cls == WST_CLASS_TOKEN && f->step == WST_STEP_TICKET &&
-           (c->token_retried || !c->policy.token_step);
+           (c->token_retried || !c->policy->token_step);
 }
 
 /* The class by the table and by the client's history, which is brought up to date. */
 static enum wst_class classify(struct wst__core *c)
 {
-    enum wst_class cls = wst__verdict(&c->policy, &c->failure, c->stable);
+    enum wst_class cls = wst__verdict(c->policy, &c->failure, c->stable);
 
     if (c->failure.code == WST_ERR_NO_TOKEN && c->token_retried)
         cls = WST_CLASS_TOKEN; /* The end of what a 401 in step 2 began. */
@@ -62,14 +62,14 @@ static enum wst_class classify(struct wst__core *c)
 
 static bool has_used_up_attempts(const struct wst__core *c)
 {
-    return c->policy.max_attempts > 0 && c->tries >= c->policy.max_attempts;
+    return c->policy->max_attempts > 0 && c->tries >= c->policy->max_attempts;
 }
 
 /* How many tickets running may be refused before the token is suspected.  Without tickets it was
  * the token itself that was shown; and after the last attempt there is no second one to tell. */
 static uint32_t refusals_allowed(const struct wst__core *c)
 {
-    return c->policy.ticket_step && !has_used_up_attempts(c) ? TICKET_REFUSALS : 1;
+    return c->policy->ticket_step && !has_used_up_attempts(c) ? TICKET_REFUSALS : 1;
 }
 
 /* Is the token of this attempt to be dropped? */
@@ -85,7 +85,7 @@ static bool distrusts_token(struct wst__core *c)
     }
     if (f->verdict == WST_VERDICT_RETRY_NEW_TOKEN)
         return true;
-    return wst__verdict(&c->policy, f, c->stable) == WST_CLASS_TOKEN;
+    return wst__verdict(c->policy, f, c->stable) == WST_CLASS_TOKEN;
 }
 
 /* Does the class end in FAILED? */
@@ -97,7 +97,7 @@ static bool gives_up(const struct wst__core *c)
         return f->verdict == WST_VERDICT_STOP;
     if (f->cls != WST_CLASS_AUTH && f->cls != WST_CLASS_REFUSED)
         return false;
-    switch (c->policy.give_up) {
+    switch (c->policy->give_up) {
     case WST_GIVE_UP_NEVER:
         return false;
     case WST_GIVE_UP_ALWAYS:
@@ -116,8 +116,8 @@ static uint64_t spread(const struct wst__core *c, enum wst__act told)
     uint64_t asked = larger(f->spread_ms, told == WST__ACT_CLOSED ? c->spread_ms : 0);
     bool restart = f->close_code == 1012 || f->close_code == 1013;
 
-    asked = smaller(asked, c->policy.max_server_delay_ms);
-    return restart ? larger(asked, c->policy.restart_spread_ms) : asked;
+    asked = smaller(asked, c->policy->max_server_delay_ms);
+    return restart ? larger(asked, c->policy->restart_spread_ms) : asked;
 }
 
 /* A client that is not let in knocks seldom; unless the application knows better. */
@@ -132,7 +132,7 @@ static uint32_t rung(const struct wst__core *c)
 /* The delay is drawn when the attempt ends, and counts from there. */
 static uint64_t begin_wait(struct wst__core *c, const struct wst__event *ev, enum wst__act told)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
     uint64_t retry_after = smaller(c->failure.retry_after_ms, p->max_server_delay_ms);
     uint64_t delay = wst__backoff_delay(p, &c->rng, rung(c), retry_after, spread(c, told));
 
@@ -153,7 +153,7 @@ void wst__settle(struct wst__core *c, const struct wst__event *ev, enum wst__act
         c->failure.retry_after_ms = larger(c->failure.retry_after_ms, c->retry_after_ms);
     c->failure.cls = classify(c);
     count_up(&c->failures);
-    if (distrusts_token(c) && c->policy.token_step)
+    if (distrusts_token(c) && c->policy->token_step)
         wst__core_emit(c, WST__ACT_DROP_TOKEN, out);
     final = gives_up(c);
     c->attempts_used_up = !final && has_used_up_attempts(c);
@@ -186,9 +186,9 @@ void wst__backoff_timeout(struct wst__core *c, const struct wst__event *ev,
 /* Ends the wait, but not for all clients at one moment, and not before the server's floor. */
 static void cut_wait(struct wst__core *c, uint64_t now_ms)
 {
-    uint64_t jitter = wst__rng_upto(&c->rng, c->policy.base_ms);
+    uint64_t jitter = wst__rng_upto(&c->rng, c->policy->base_ms);
 
-    c->wake_ok_at = wst__after(now_ms, c->policy.base_ms);
+    c->wake_ok_at = wst__after(now_ms, c->policy->base_ms);
     c->retry_due = smaller(c->retry_due, wst__after(larger(now_ms, c->retry_floor), jitter));
 }
 

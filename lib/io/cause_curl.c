@@ -78,6 +78,11 @@ static void socks_refused(struct wst_cause *why, CURL *easy,
                          "the SOCKS proxy %s wants other credentials; they belong in the proxy's "
                          "URL: socks5h://USER:PASSWORD@HOST:PORT",
                          about->proxy);
+    else if (error == CURLPX_LONG_USER || error == CURLPX_LONG_PASSWD)
+        (void)wst__cause(
+            why, WST_ERR_PROXY_AUTH, about->step,
+            "the user name or password for the SOCKS proxy %s is longer than 255 bytes",
+            about->proxy);
     else
         (void)wst__cause(why, WST_ERR_PROXY, about->step,
                          "the SOCKS proxy %s made no connection to %s:%u", about->proxy,

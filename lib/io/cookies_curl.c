@@ -12,8 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-/* Of all cookies of a net, as libcurl lists them.  It sends at most 8 KiB of them itself. */
+/* Of all cookies of a net, as libcurl lists them. */
 #define JAR_MAX_BYTES ((size_t)32 * 1024)
+/* What is sent of them, as by libcurl in steps 1 and 2: the others are left out. */
+#define SENT_MAX_BYTES ((size_t)8 * 1024)
 
 /* Cuts the next field off; libcurl puts tabs between them. */
 static char *field(char **rest)
@@ -86,7 +88,8 @@ static int add_one(char *line, const struct wst__cookie_target *target, size_t b
     const char *value;
     int rc = 0;
 
-    if (!wst__cookie_match(line, target, &name, &value))
+    if (!wst__cookie_match(line, target, &name, &value) ||
+        out->len - begin + strlen(name) + strlen(value) + sizeof "; =" - 1 > SENT_MAX_BYTES)
         return 0;
     if (out->len > begin)
         rc = wst__buf_adds(out, "; ");

@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* Of a proxy's answer to CONNECT. */
-enum { MAX_HEADER_BYTES = 16 * 1024, HOST_MAX = 255 };
+enum { MAX_HEADER_BYTES = 16 * 1024, BUFFER_BYTES = 1024, HOST_MAX = 255 };
 
 struct wst__dial {
     struct wst__transfer transfer;
@@ -30,6 +30,7 @@ struct wst__dial {
     uint16_t port;
     char proxy_name[128];
     bool through_http;
+    CURLU *url;
     char error_text[CURL_ERROR_SIZE];
     size_t header_bytes;
     uint64_t begun_us;
@@ -41,13 +42,14 @@ static void free_dial(struct wst__dial *d)
 {
     wst__turn_drop(&d->turn);
     wst__transfer_fini(&d->transfer);
+    curl_url_cleanup(d->url);
     wst__free(d->refused);
     wst__free(d->host);
     wst__free(d);
 }
 
 /* Ends the dial, then tells. */
-static void finish(struct wst__dial *d, int fd, const struct wst_cause *why)
+static void finish(struct wst__dial *d, int fd, uv_poll_t *poll, const struct wst_cause *why)
 {
     wst__dial_cb cb = d->cb;
     void *arg = d->arg;
@@ -55,7 +57,7 @@ static void finish(struct wst__dial *d, int fd, const struct wst_cause *why)
     struct wst__time now;
     curl_off_t dns_us = 0;
 
-    if (fd >= 0) {
+    if (poll) {
         wst__clock_read(&d->net->io->clock, &now);
         (void)curl_easy_getinfo(d->transfer.easy, CURLINFO_NAMELOOKUP_TIME_T, &dns_us);
         timing.dns_us = (uint64_t)dns_us;
@@ -63,7 +65,7 @@ static void finish(struct wst__dial *d, int fd, const struct wst_cause *why)
         timing.tcp_us -= timing.dns_us < timing.tcp_us ? timing.dns_us : timing.tcp_us;
     }
     free_dial(d);
-    cb(arg, fd, &timing, why);
+    cb(arg, fd, poll, &timing, why);
 }
 
 static void on_done(struct wst__transfer *t, CURLcode result)
@@ -80,10 +82,10 @@ static void on_done(struct wst__transfer *t, CURLcode result)
 
     if (result != CURLE_OK)
         wst__curl_cause(&why, t->easy, result, &about);
-    else if (t->fd < 0)
+    else if (!t->poll)
         (void)wst__cause(&why, WST_ERR_IO, WST_STEP_CONNECT,
                          "libcurl did not hand over the connection to %s", d->host);
-    finish(d, t->fd, &why);
+    finish(d, t->fd, t->poll, &why);
 }
 
 static void on_refused(void *arg)
@@ -91,7 +93,7 @@ static void on_refused(void *arg)
     struct wst__dial *d = arg;
     struct wst_cause why = *d->refused;
 
-    finish(d, -1, &why);
+    finish(d, -1, NULL, &why);
 }
 
 /* Headers of the proxy's answer: only counted. */
@@ -104,17 +106,47 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
     return d->header_bytes > MAX_HEADER_BYTES ? 0 : size * n;
 }
 
+/* The target as parts: libcurl need not put them together and take them apart again. */
+static int make_url(struct wst__dial *d)
+{
+    char ipv6[HOST_MAX + 3];
+    const char *host = d->host;
+    char port[8];
+    CURLUcode rc = CURLUE_OUT_OF_MEMORY;
+
+    if (strchr(host, ':')) {
+        (void)snprintf(ipv6, sizeof ipv6, "[%s]", host);
+        host = ipv6;
+    }
+    (void)snprintf(port, sizeof port, "%u", d->port);
+    d->url = curl_url();
+    if (d->url)
+        rc = curl_url_set(d->url, CURLUPART_SCHEME, "http", 0);
+    if (rc == CURLUE_OK)
+        rc = curl_url_set(d->url, CURLUPART_HOST, host, 0);
+    if (rc == CURLUE_OK)
+        rc = curl_url_set(d->url, CURLUPART_PORT, port, 0);
+    if (rc == CURLUE_OK)
+        return 0;
+    return rc == CURLUE_OUT_OF_MEMORY ? WST_ERR_NOMEM : WST_ERR_INVALID;
+}
+
+/* All options are set each time: the handle may be that of another client's dial. */
 static int set_up(struct wst__dial *d, const char *proxy)
 {
     CURL *easy = d->transfer.easy;
-    char url[300];
     unsigned failed = 0;
-    bool ipv6 = strchr(d->host, ':') != NULL;
+    int rc = make_url(d);
 
-    (void)snprintf(url, sizeof url, ipv6 ? "http://[%s]:%u/" : "http://%s:%u/", d->host, d->port);
-    failed |= curl_easy_setopt(easy, CURLOPT_URL, url);
+    if (rc != 0)
+        return rc;
+    failed |= curl_easy_setopt(easy, CURLOPT_CURLU, d->url);
+    /* It is not looked at; but without one, libcurl 7.88 makes one of the parts. */
+    failed |= curl_easy_setopt(easy, CURLOPT_URL, "http:");
     failed |= curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     failed |= curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
     failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, d);
     failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, d->error_text);
@@ -138,6 +170,7 @@ static int begin(struct wst__dial *d, bool secure)
     }
     wst__proxy_name(proxy, d->proxy_name, sizeof d->proxy_name);
     d->through_http = wst__proxy_is_http(proxy);
+    d->transfer.direct = !*proxy;
     rc = wst__transfer_init(&d->transfer, d->net->multi);
     if (rc == 0)
         rc = set_up(d, proxy);

@@ -4,15 +4,18 @@
 
 #include "io/types.h"
 
+#include <uv.h>
+
 struct wst__net;
 struct wst__dial;
 
 /*
- * |fd| is the callee's to close, and |timing| tells how long it took; or it is -1 and |why| says
- * why.  The dial is gone.
+ * |fd| stands, without Nagle's delay, and |poll| is its handle, stopped: both are the callee's, the
+ * handle to be closed first and freed by wst__free() once it has; |timing| tells how long it took.
+ * Or |poll| is NULL and |why| says why.  The dial is gone.
  */
-typedef void (*wst__dial_cb)(void *arg, int fd, const struct wst__stream_timing *timing,
-                             const struct wst_cause *why);
+typedef void (*wst__dial_cb)(void *arg, int fd, uv_poll_t *poll,
+                             const struct wst__stream_timing *timing, const struct wst_cause *why);
 
 /* |secure|: which proxy is taken.  NOMEM, IO. */
 int wst__dial_start(struct wst__net *net, const char *host, uint16_t port, bool secure,

@@ -380,6 +380,44 @@ static bool add_header(struct wst__http *h, const char *header)
     return ok;
 }
 
+/* The value of a "Cookie: value" header; NULL: another one. */
+static const char *cookie_value(const char *header)
+{
+    static const char name[] = "Cookie:";
+
+    if (strncasecmp(header, name, sizeof name - 1) != 0)
+        return NULL;
+    header += sizeof name - 1;
+    return header + strspn(header, " \t");
+}
+
+/* The application's own, which libcurl puts behind those that were set, into one header. */
+static int set_cookies(struct wst__http *h, const struct wst__http_request *rq)
+{
+    struct wst__buf own;
+    int rc = 0;
+
+    wst__buf_init(&own, SIZE_MAX / 2, true);
+    for (const char *const *p = rq->headers; p && *p && rc == 0; p++) {
+        const char *value = cookie_value(*p);
+
+        if (!value || !*value)
+            continue;
+        if (own.len > 0)
+            rc = wst__buf_adds(&own, "; ");
+        if (rc == 0)
+            rc = wst__buf_adds(&own, value);
+    }
+    if (rc == 0 && own.len > 0) {
+        rc = wst__buf_add(&own, "", 1);
+        if (rc == 0 &&
+            curl_easy_setopt(h->transfer.easy, CURLOPT_COOKIE, (const char *)own.data) != CURLE_OK)
+            rc = WST_ERR_NOMEM;
+    }
+    wst__buf_fini(&own);
+    return rc;
+}
+
 static int set_headers(struct wst__http *h, const struct wst__http_request *rq)
 {
     /* What libcurl would add by itself. */
@@ -388,7 +426,7 @@ static int set_headers(struct wst__http *h, const struct wst__http_request *rq)
     for (const char *const *p = rq->headers; p && *p; p++) {
         if (!is_line(*p))
             return WST_ERR_INVALID;
-        if (!add_header(h, *p))
+        if (!cookie_value(*p) && !add_header(h, *p))
             return WST_ERR_NOMEM;
     }
     for (size_t i = 0; i < sizeof unwanted / sizeof unwanted[0]; i++) {
@@ -523,6 +561,8 @@ static int begin(struct wst__http *h, const struct wst__http_request *rq)
     h->transfer.tls = h->secure;
     if (rc == 0)
         rc = set_headers(h, rq);
+    if (rc == 0)
+        rc = set_cookies(h, rq);
     if (rc == 0)
         rc = set_method(h, rq);
     if (rc == 0)

@@ -23,6 +23,11 @@ int wst__io_init(struct wst__io *io, uv_loop_t *uv)
     rc = wst__hub_init(&io->hub, io);
     if (rc != 0)
         return rc;
+    rc = wst__mail_init(&io->mail, io);
+    if (rc != 0) {
+        wst__hub_fini(&io->hub);
+        return rc;
+    }
     wst__clock_init(&io->clock);
     wst__entropy_init(&io->entropy);
     wst__files_init(&io->files, io);
@@ -38,6 +43,7 @@ void wst__io_close(struct wst__io *io, void (*closed)(void *arg), void *arg)
     io->closed = closed;
     io->closed_arg = arg;
     wst__timers_close(&io->timers);
+    wst__mail_close(&io->mail);
     wst__io_release(io);
 }
 

@@ -8,6 +8,7 @@
 #include "io/clock.h"
 #include "io/entropy.h"
 #include "io/file_uv.h"
+#include "io/mailbox_uv.h"
 #include "io/stream_openssl.h"
 #include "io/timer_uv.h"
 #include "io/turn_uv.h"
@@ -27,9 +28,11 @@ struct wst__io {
     struct wst__clock clock;
     struct wst__entropy entropy;
     struct wst__turns turns;
+    struct wst__mail mail;
     struct wst__timers timers;
     struct wst__files files;
     struct wst__hub hub;
+    struct wst__net *nets;     /* One for each set of options in use. */
     struct wst__trust *trusts; /* One for each set of TLS options in use. */
     struct wst__multi *multis; /* One for each of those. */
 };
@@ -38,7 +41,8 @@ struct wst__io {
 int wst__io_init(struct wst__io *io, uv_loop_t *uv);
 /*
  * Ends it: |closed| runs from the loop when nothing of this room is left there; it may free |io|.
- * All nets, streams and timers must have been freed or closed (their callbacks may be pending).
+ * All nets, streams and mailboxes must have been freed or closed (their callbacks may be pending),
+ * and all timers disarmed.
  */
 void wst__io_close(struct wst__io *io, void (*closed)(void *arg), void *arg);
 

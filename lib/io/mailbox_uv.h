@@ -2,15 +2,28 @@
 #ifndef WST_IO_MAILBOX_UV_H
 #define WST_IO_MAILBOX_UV_H
 
+#include "io/types.h"
+
 #include <uv.h>
 
-struct wst__mailbox;
+struct wst__io;
 
-/* NOMEM, IO. */
-int wst__mailbox_new(struct wst__mailbox **out, uv_loop_t *loop);
-/* Any thread.  |fn| runs once on the loop.  The loop is not kept alive for it.  NOMEM. */
-int wst__mailbox_post(struct wst__mailbox *box, void (*fn)(void *a, void *b), void *a, void *b);
-/* What is pending is run first, then |closed|; afterwards the mailbox is gone. */
-void wst__mailbox_close(struct wst__mailbox *box, void (*closed)(void *arg), void *arg);
+/* What comes for all clients of a loop. */
+struct wst__mail {
+    struct wst__io *io;
+    uv_async_t async;
+    uv_mutex_t lock;
+    struct wst__letter *first, **last;
+};
+
+/* IO: nothing is left. */
+int wst__mail_init(struct wst__mail *mail, struct wst__io *io);
+/* All boxes are closed; what is pending is run. */
+void wst__mail_close(struct wst__mail *mail);
+
+/* See client/ports.h. */
+int wst__mailbox_post(struct wst__mail *mail, struct wst__mailbox *box, struct wst__letter *letter);
+void wst__mailbox_close(struct wst__mail *mail, struct wst__mailbox *box, void (*closed)(void *arg),
+                        void *arg);
 
 #endif

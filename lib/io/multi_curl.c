@@ -7,8 +7,8 @@
  *
  * Sockets are opened and closed by us: opened, so that no child inherits them; closed, so that the
  * uv handle stops looking at a descriptor before it is gone, and so that a dialed socket can be
- * kept when libcurl lets go of it.  A socket outlives the transfer that opened it, so its context
- * is the multi.
+ * kept, together with that handle, when libcurl lets go of it.  A socket outlives the transfer that
+ * opened it, so its context is the multi.
  *
  * Only a few TLS handshakes begin in one turn of the loop.  Transfers that may need one wait to be
  * begun; and where many connections come to stand at once, libcurl hears of the others in the turns
@@ -36,8 +36,8 @@ enum {
      */
     ERRORS_IN_A_ROW = 16,
     HANDSHAKES_A_TURN = 4,
-    /* The driver has its own, shorter deadlines; this one is against a forgotten transfer. */
-    CONNECT_MS = 60 * 1000
+    /* The driver has its own deadlines, of a week at most; libcurl's would be five minutes. */
+    CONNECT_MS = 7 * 24 * 3600 * 1000
 };
 
 struct sock {
@@ -47,7 +47,7 @@ struct sock {
     bool ours;  /* We opened it; else it is libcurl's own, a resolver's wake-up. */
     int wanted; /* UV_READABLE, UV_WRITABLE: as libcurl asked. */
     int errors; /* In a row. */
-    uv_poll_t poll;
+    uv_poll_t *poll;
     ino_t inode;    /* Which socket it was: the descriptor may be another's when it is closed. */
     bool announced; /* libcurl has asked for it to be watched. */
     bool suspected; /* In the list of suspects. */
@@ -63,11 +63,13 @@ struct wst__multi {
     bool settling;
     CURLM *curl;
     CURLSH *share;
+    CURL *spare; /* Of a dial that has ended, for the next one; NULL: none. */
     uv_timer_t timer;
     struct sock **socks; /* By descriptor. */
     size_t sock_count;
     struct sock *suspects;        /* They may have been closed silently. */
     int keep_fd;                  /* Not to be closed, but handed over; -1: none. */
+    uv_poll_t *kept;              /* What watched it, once libcurl has let go of it. */
     struct wst__transfer told;    /* Head of the ring of those whose request has left. */
     struct wst__transfer waiting; /* Head of the ring of those that wait to begin. */
     struct wst__turn turn;
@@ -98,12 +100,11 @@ static bool make_slot(struct wst__multi *m, int fd)
     return true;
 }
 
-static void sock_closed(uv_handle_t *handle)
+static void poll_closed(uv_handle_t *handle)
 {
-    struct sock *s = handle->data;
-    struct wst__io *io = s->io;
+    struct wst__io *io = handle->data;
 
-    wst__free(s);
+    wst__free(handle);
     wst__io_release(io);
 }
 
@@ -128,13 +129,34 @@ static void suspect(struct wst__multi *m, struct sock *s)
     m->suspects = s;
 }
 
+/* What is known of the descriptor is forgotten; its handle is left to the caller. */
+static uv_poll_t *take_poll(struct wst__multi *m, struct sock *s)
+{
+    uv_poll_t *poll = s->poll;
+
+    clear(m, s);
+    m->socks[s->fd] = NULL;
+    wst__free(s);
+    return poll;
+}
+
 /* Lets go of the descriptor, which may be closed or polled by others from now on. */
 static void drop_sock(struct wst__multi *m, struct sock *s)
 {
-    clear(m, s);
-    m->socks[s->fd] = NULL;
-    (void)uv_poll_stop(&s->poll);
-    uv_close((uv_handle_t *)&s->poll, sock_closed);
+    struct wst__io *io = s->io;
+    uv_poll_t *poll = take_poll(m, s);
+
+    poll->data = io;
+    uv_close((uv_handle_t *)poll, poll_closed);
+}
+
+/* The socket of a dial is not closed, nor is what watches it: a new handle costs system calls. */
+static void keep_sock(struct wst__multi *m, struct sock *s)
+{
+    if (s->wanted)
+        (void)uv_poll_stop(s->poll);
+    m->kept = take_poll(m, s);
+    wst__io_release(m->io); /* Whoever takes it has a hold of its own. */
 }
 
 static bool is_open(const struct sock *s)
@@ -173,11 +195,13 @@ static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
     assert(fd >= 0);
     if (fstat(fd, &st) == 0)
         s->inode = st.st_ino;
-    if (uv_poll_init_socket(m->io->uv, &s->poll, fd) != 0) {
+    s->poll = wst__malloc(sizeof *s->poll);
+    if (!s->poll || uv_poll_init_socket(m->io->uv, s->poll, fd) != 0) {
+        wst__free(s->poll);
         wst__free(s);
         return NULL;
     }
-    s->poll.data = s;
+    s->poll->data = s;
     s->io = m->io;
     s->multi = m;
     s->fd = fd;
@@ -221,10 +245,12 @@ static int on_close_socket(void *arg, curl_socket_t fd)
     struct wst__multi *m = arg;
     struct sock *s = find_sock(m, fd);
 
+    if (s && fd == m->keep_fd) {
+        keep_sock(m, s);
+        return 0;
+    }
     if (s)
         drop_sock(m, s);
-    if (fd == m->keep_fd)
-        return 0;
     return close(fd);
 }
 
@@ -253,7 +279,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     (void)curl_multi_socket_action(m->curl, fd, flags, &running);
     if (status < 0 && find_sock(m, fd) == s && s->wanted)
-        (void)uv_poll_start(&s->poll, s->wanted, on_poll);
+        (void)uv_poll_start(s->poll, s->wanted, on_poll);
     settle(m);
 }
 
@@ -261,7 +287,7 @@ static void watch(struct sock *s, int wanted)
 {
     s->announced = true;
     s->wanted = wanted;
-    (void)uv_poll_start(&s->poll, wanted, on_poll);
+    (void)uv_poll_start(s->poll, wanted, on_poll);
 }
 
 /* libcurl wants |fd| watched, in another way than before. */
@@ -277,7 +303,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
             drop_sock(m, s); /* libcurl closes it without telling. */
         } else if (s) {
             s->wanted = 0;
-            (void)uv_poll_stop(&s->poll);
+            (void)uv_poll_stop(s->poll);
             suspect(m, s);
         }
         return 0;
@@ -355,11 +381,13 @@ static void leave(struct wst__transfer *t, CURLcode result)
     if (t->keep_socket && result == CURLE_OK)
         (void)curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd);
     m->keep_fd = fd;
+    m->kept = NULL;
     (void)curl_multi_remove_handle(m->curl, t->easy);
     m->keep_fd = -1;
     drop_closed(m);
     /* libcurl must have let go of it: two owners of a descriptor would close it twice. */
-    t->fd = fd != CURL_SOCKET_BAD && !find_sock(m, fd) ? fd : -1;
+    t->poll = m->kept;
+    t->fd = t->poll ? fd : -1;
     take_out(t);
     t->running = false;
     if (--m->running == 0)
@@ -405,17 +433,13 @@ static void settle(struct wst__multi *m)
 
 /* ---- Transfers ----------------------------------------------------------------------------- */
 
-int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
+static CURL *new_easy(struct wst__multi *m)
 {
     CURL *easy = curl_easy_init();
     unsigned failed = 0;
 
     if (!easy)
-        return WST_ERR_NOMEM;
-    t->multi = m;
-    t->easy = easy;
-    t->fd = -1;
-    failed |= curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+        return NULL;
     failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* Without it, a removal joins the thread that resolves, and the loop stands still. */
     failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -433,6 +457,44 @@ int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
     failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, m);
     failed |= curl_easy_setopt(easy, CURLOPT_SHARE, m->share);
     failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    if (!failed)
+        return easy;
+    curl_easy_cleanup(easy);
+    return NULL;
+}
+
+/*
+ * To make an easy handle costs more than to set up a dial with it, so one is kept from dial to
+ * dial; with its options, as each dial sets the same ones.  Not where a proxy was asked: its
+ * credentials would stay in the handle.
+ */
+static bool give_back(const struct wst__transfer *t)
+{
+    struct wst__multi *m = t->multi;
+
+    if (!t->poll || !t->direct || m->spare)
+        return false;
+    /* They are going. */
+    (void)curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
+    (void)curl_easy_setopt(t->easy, CURLOPT_CURLU, NULL);
+    m->spare = t->easy;
+    return true;
+}
+
+int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m)
+{
+    bool spare = t->keep_socket && m->spare;
+    CURL *easy = spare ? m->spare : new_easy(m);
+    unsigned failed = 0;
+
+    if (!easy)
+        return WST_ERR_NOMEM;
+    if (spare)
+        m->spare = NULL;
+    t->multi = m;
+    t->easy = easy;
+    t->fd = -1;
+    failed |= curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
     failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     return failed ? WST_ERR_NOMEM : 0;
 }
@@ -524,7 +586,7 @@ void wst__transfer_fini(struct wst__transfer *t)
     stop_waiting(t);
     if (t->running)
         leave(t, CURLE_ABORTED_BY_CALLBACK);
-    if (t->easy)
+    if (t->easy && !give_back(t))
         curl_easy_cleanup(t->easy);
     t->easy = NULL;
 }
@@ -567,6 +629,8 @@ static bool set_up(struct wst__multi *m)
 
 static void clean_up(struct wst__multi *m)
 {
+    if (m->spare)
+        curl_easy_cleanup(m->spare);
     if (m->curl)
         (void)curl_multi_cleanup(m->curl);
     if (m->share)

@@ -5,6 +5,7 @@
 #include "io/types.h"
 
 #include <curl/curl.h>
+#include <uv.h>
 
 struct wst__io;
 struct wst__trust;
@@ -16,8 +17,10 @@ struct wst__transfer {
     CURL *easy;
     bool running; /* In the multi. */
     bool tls;     /* libcurl may have to shake hands for it: it may have to wait for its turn. */
+    bool direct;  /* No proxy hears of it. */
     bool keep_socket; /* A dial: |fd| is its socket afterwards, ours to close; else -1. */
     int fd;
+    uv_poll_t *poll; /* Of |fd|, stopped; to be closed before it, and freed once it has. */
     /* It has ended and left the multi; |easy| can still be asked.  May do anything. */
     void (*done)(struct wst__transfer *t, CURLcode result);
     /* Its request leaves; NULL: does not matter.  May do anything. */

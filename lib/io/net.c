@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOOK_AT = 8 };
+
 /* The environment is read once, when the client is made. */
 static const char *get_env(const char *name)
 {
@@ -54,6 +56,7 @@ static int set_up(struct wst__net *net, const struct wst__net_options *opt, stru
 {
     int rc = wst__proxies_init(&net->proxies, opt->proxy, opt->no_proxy, get_env, why);
 
+    net->proxies.allow_plaintext = opt->allow_plaintext;
     if (rc == 0)
         rc = set_interface(net, opt->interface, why);
     if (rc == 0)
@@ -65,31 +68,52 @@ static int set_up(struct wst__net *net, const struct wst__net_options *opt, stru
     return rc;
 }
 
-int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, const struct wst__log *log,
-                 struct wst__net **out, struct wst_cause *why)
+static bool is_same(const char *a, const char *b)
 {
-    struct wst__net *net = wst__calloc(1, sizeof *net);
-    int rc;
-
-    if (!net)
-        return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
-    net->io = io;
-    if (log)
-        net->log = *log;
-    net->own_ctx = wst__tls_is_ours(curl_version_info(CURLVERSION_NOW)->ssl_version);
-    rc = set_up(net, opt, why);
-    if (rc != 0) {
-        wst__net_free(net);
-        return rc;
-    }
-    *out = net;
-    return 0;
+    return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-void wst__net_free(struct wst__net *net)
+/* Cookies are each client's own. */
+static bool is_equal(const struct wst__net *a, const struct wst__net *b)
 {
-    if (!net)
-        return;
+    return a->trust == b->trust && a->multi == b->multi && !a->share && !b->share &&
+           is_same(a->interface, b->interface) && wst__proxies_equal(&a->proxies, &b->proxies);
+}
+
+/* Only the newest few are looked at: clients that are equal are made one after another. */
+static struct wst__net *find(const struct wst__net *like)
+{
+    struct wst__net *net = like->io->nets;
+
+    for (int i = 0; net && i < LOOK_AT; i++, net = net->next) {
+        if (is_equal(net, like))
+            return net;
+    }
+    return NULL;
+}
+
+static void add(struct wst__net *net)
+{
+    struct wst__io *io = net->io;
+
+    net->next = io->nets;
+    if (net->next)
+        net->next->prev = net;
+    io->nets = net;
+}
+
+static void leave(struct wst__net *net)
+{
+    if (net->next)
+        net->next->prev = net->prev;
+    if (net->prev)
+        net->prev->next = net->next;
+    else
+        net->io->nets = net->next;
+}
+
+static void free_net(struct wst__net *net)
+{
     if (net->share)
         (void)curl_share_cleanup(net->share);
     if (net->multi)
@@ -101,6 +125,43 @@ void wst__net_free(struct wst__net *net)
     wst__free(net);
 }
 
+/* It is made first, also when an equal one is there: so the options are checked the same way. */
+int wst__net_new(struct wst__io *io, const struct wst__net_options *opt, struct wst__net **out,
+                 struct wst_cause *why)
+{
+    struct wst__net *net = wst__calloc(1, sizeof *net);
+    struct wst__net *equal;
+    int rc;
+
+    if (!net)
+        return wst__cause(why, WST_ERR_NOMEM, WST_STEP_NONE, "out of memory");
+    net->io = io;
+    net->own_ctx = wst__tls_is_ours(curl_version_info(CURLVERSION_NOW)->ssl_version);
+    rc = set_up(net, opt, why);
+    if (rc != 0) {
+        free_net(net);
+        return rc;
+    }
+    equal = find(net);
+    if (equal) {
+        free_net(net);
+        net = equal;
+    } else {
+        add(net);
+    }
+    net->users++;
+    *out = net;
+    return 0;
+}
+
+void wst__net_free(struct wst__net *net)
+{
+    if (!net || --net->users > 0)
+        return;
+    leave(net);
+    free_net(net);
+}
+
 int wst__net_apply(const struct wst__net *net, CURL *easy, const char *proxy)
 {
     unsigned failed = 0;
@@ -108,7 +169,6 @@ int wst__net_apply(const struct wst__net *net, CURL *easy, const char *proxy)
     /* Both are set, also to nothing: else libcurl would look into the environment itself. */
     failed |= curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
     failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    if (net->interface)
-        failed |= curl_easy_setopt(easy, CURLOPT_INTERFACE, net->interface);
+    failed |= curl_easy_setopt(easy, CURLOPT_INTERFACE, net->interface);
     return failed ? WST_ERR_NOMEM : 0;
 }

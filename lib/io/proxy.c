@@ -114,6 +114,64 @@ void wst__proxies_fini(struct wst__proxies *p)
     drop(&p->no_proxy);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool wst__proxies_equal(const struct wst__proxies *a, const struct wst__proxies *b)
+{
+    return is_same(a->secure, b->secure) && is_same(a->plain, b->plain) &&
+           is_same(a->no_proxy, b->no_proxy) && a->allow_plaintext == b->allow_plaintext;
+}
+
+/* ---- What stays on this machine ------------------------------------------------------------ */
+
+/* An address as bytes; 0: |text| is none. */
+static size_t address(const char *text, size_t n, uint8_t out[16])
+{
+    char copy_of[64];
+
+    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    if (n == 0 || n >= sizeof copy_of)
+        return 0;
+    memcpy(copy_of, text, n);
+    copy_of[n] = '\0';
+    if (inet_pton(AF_INET, copy_of, out) == 1)
+        return 4;
+    return inet_pton(AF_INET6, copy_of, out) == 1 ? 16 : 0;
+}
+
+/* As wire/url.c has it, and as libcurl resolves names: RFC 6761, 6.3. */
+static bool is_loopback(const char *host, size_t n)
+{
+    static const char name[] = "localhost";
+    static const uint8_t one[16] = {[15] = 1}; /* ::1 */
+    const size_t name_len = sizeof name - 1;
+    uint8_t addr[16];
+    size_t addr_len = address(host, n, addr);
+
+    if (addr_len == 4)
+        return addr[0] == 127;
+    if (addr_len == 16)
+        return memcmp(addr, one, sizeof one) == 0;
+    if (n < name_len || strncasecmp(host + n - name_len, name, name_len) != 0)
+        return false;
+    return n == name_len || host[n - name_len - 1] == '.';
+}
+
+/* The same of a proxy's host. */
+static bool proxy_is_loopback(const char *url)
+{
+    char name[128];
+
+    wst__proxy_name(url, name, sizeof name);
+    return is_loopback(name, *name == '[' ? strcspn(name, "]") + 1 : strcspn(name, ":"));
+}
+
 int wst__proxies_choose(const struct wst__proxies *p, bool secure, const char *host, uint16_t port,
                         enum wst_step step, const char **url, struct wst_cause *why)
 {
@@ -121,6 +179,9 @@ int wst__proxies_choose(const struct wst__proxies *p, bool secure, const char *h
 
     *url = "";
     if (!proxy || !*proxy || (p->no_proxy && wst__no_proxy_match(p->no_proxy, host, port)))
+        return 0;
+    if (!secure && !p->allow_plaintext && is_loopback(host, strlen(host)) &&
+        !proxy_is_loopback(proxy))
         return 0;
     *url = proxy;
     return check(proxy, WST_ERR_PROXY, step, why);
@@ -153,24 +214,6 @@ bool wst__proxy_is_http(const char *url)
 }
 
 /* ---- no_proxy ------------------------------------------------------------------------------ */
-
-/* An address as bytes; 0: |text| is none. */
-static size_t address(const char *text, size_t n, uint8_t out[16])
-{
-    char copy_of[64];
-
-    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
-        text++;
-        n -= 2;
-    }
-    if (n == 0 || n >= sizeof copy_of)
-        return 0;
-    memcpy(copy_of, text, n);
-    copy_of[n] = '\0';
-    if (inet_pton(AF_INET, copy_of, out) == 1)
-        return 4;
-    return inet_pton(AF_INET6, copy_of, out) == 1 ? 16 : 0;
-}
 
 static bool same_bits(const uint8_t *a, const uint8_t *b, size_t bits)
 {

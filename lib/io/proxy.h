@@ -9,6 +9,7 @@ struct wst__proxies {
     char *secure;   /* For https and wss; NULL: none. */
     char *plain;    /* For http and ws. */
     char *no_proxy; /* Hosts reached without. */
+    bool allow_plaintext;
 };
 
 /*
@@ -18,10 +19,12 @@ struct wst__proxies {
 int wst__proxies_init(struct wst__proxies *p, const char *proxy, const char *no_proxy,
                       const char *(*env)(const char *name), struct wst_cause *why);
 void wst__proxies_fini(struct wst__proxies *p);
+bool wst__proxies_equal(const struct wst__proxies *a, const struct wst__proxies *b);
 
 /*
- * The proxy's URL for this target: "" for none.  PROXY: there is one that cannot be used; |why|
- * names it, without its credentials.
+ * The proxy's URL for this target: "" for none.  What is plain because it goes to loopback does not
+ * leave this machine by a proxy elsewhere, unless |allow_plaintext|: that is passed by.  PROXY:
+ * there is one that cannot be used; |why| names it, without its credentials.
  */
 int wst__proxies_choose(const struct wst__proxies *p, bool secure, const char *host, uint16_t port,
                         enum wst_step step, const char **url, struct wst_cause *why);

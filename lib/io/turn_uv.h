@@ -13,6 +13,7 @@ struct wst__turns {
     uv_idle_t idle;
     uv_prepare_t prepare;   /* With assertions only: sees the loop's thread. */
     struct wst__turn now;   /* Head of a ring: to be run before the loop sleeps. */
+    struct wst__turn end;   /* Of a pass over |now|: what is asked for in it comes behind. */
     struct wst__turn later; /* Head of a ring: not before the loop has polled once more. */
     int open;               /* Handles that are closing. */
     void (*closed)(void *arg);

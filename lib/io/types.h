@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/pairing_heap.h"
 #include "base/log.h"
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct wst__net_options {
     bool insecure;
     const char *proxy; /* NULL: from the environment, chosen by the target's scheme. */
     const char *no_proxy;
+    bool allow_plaintext; /* Plain connections may leave this machine. */
     const char *interface;
     bool cookies;
 };
@@ -77,6 +79,7 @@ struct wst__stream_timing {
     uint64_t dns_us, tcp_us, tls_us;
 };
 struct wst__stream;
+/* Lives as long as the stream. */
 struct wst__stream_cbs {
     /* It stands, TLS included; nothing has been written. */
     void (*ready)(void *arg, const struct wst__stream_timing *timing);
@@ -105,7 +108,37 @@ struct wst__file; /* One under way. */
 typedef void (*wst__file_cb)(void *arg, int err /* 0, IO, NOMEM */, int sys_errno, const void *data,
                              size_t n);
 
-struct wst__timer;
+/* A time to be called at, on the monotonic clock. */
+struct wst__timer {
+    void (*cb)(void *arg);
+    void *arg;
+    struct wst__heap_node node; /* The port's own; the key is the time, UINT64_MAX: not armed. */
+    bool due;                   /* The port's own. */
+};
+
+static inline void wst__timer_init(struct wst__timer *t, void (*cb)(void *arg), void *arg)
+{
+    *t = (struct wst__timer){.cb = cb, .arg = arg, .node.key = UINT64_MAX};
+}
+
+/* UINT64_MAX: it is not armed. */
+static inline uint64_t wst__timer_due_ms(const struct wst__timer *t)
+{
+    return t->node.key;
+}
+
+/* A call from another thread. */
+struct wst__letter {
+    void (*run)(void *arg);
+    void *arg;
+    struct wst__letter *next; /* The port's own. */
+};
+
+/* Where calls to one client go.  All zero at first; the port's own. */
+struct wst__mailbox {
+    struct wst__letter last; /* Tells that it is closed. */
+    bool closing;
+};
 
 /* A wish to run once in this turn of the loop. */
 struct wst__turn {

@@ -48,18 +48,23 @@ bool wst__is_field_text(const char *s, size_t n)
     return true;
 }
 
-bool wst__field_split(const char *line, size_t n, struct wst__field *f)
+bool wst__field_take(const char *line, size_t n, struct wst__field *f)
 {
     const char *colon = memchr(line, ':', n);
-    size_t name_len = colon ? (size_t)(colon - line) : 0;
 
-    /* A folded line begins with a space, and no token does (RFC 9112, 5.2). */
-    if (!colon || !wst__is_token(line, name_len))
+    if (!colon)
         return false;
     f->name.s = line;
-    f->name.n = name_len;
-    f->value = trim(colon + 1, n - name_len - 1);
-    return wst__is_field_text(f->value.s, f->value.n);
+    f->name.n = (size_t)(colon - line);
+    f->value = trim(colon + 1, n - f->name.n - 1);
+    return true;
+}
+
+bool wst__field_split(const char *line, size_t n, struct wst__field *f)
+{
+    /* A folded line begins with a space, and no token does (RFC 9112, 5.2). */
+    return wst__field_take(line, n, f) && wst__is_token(f->name.s, f->name.n) &&
+           wst__is_field_text(f->value.s, f->value.n);
 }
 
 bool wst__span_is(struct wst__span a, const char *text)

@@ -18,6 +18,8 @@ struct wst__field {
 /* Takes a line, without its end, apart.  False: no name, a space before the colon, folding, a
  * control byte. */
 bool wst__field_split(const char *line, size_t n, struct wst__field *f);
+/* The same with a line that has been through it before.  False: there is no colon. */
+bool wst__field_take(const char *line, size_t n, struct wst__field *f);
 bool wst__field_is(const struct wst__field *f, const char *name); /* In any case. */
 bool wst__span_is(struct wst__span a, const char *text);          /* The same bytes. */
 bool wst__span_is_nocase(struct wst__span a, const char *text);

@@ -103,6 +103,7 @@ static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t 
     rc = wst__pool_take(env->pool, &larger, cap, cap);
     if (rc != 0)
         return rc;
+    assert(larger.data);
     move(o, &larger);
     wst__pool_give(env->pool, &o->block);
     o->block = larger;

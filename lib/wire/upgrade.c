@@ -257,6 +257,11 @@ int wst__upgrade_feed(struct wst__upgrade *u, const uint8_t *bytes, size_t n, si
     return report(u, why);
 }
 
+bool wst__upgrade_is_refusal(const struct wst__upgrade *u)
+{
+    return u->phase != HEAD && u->phase != OVER;
+}
+
 int wst__upgrade_eof(struct wst__upgrade *u, struct wst_cause *why)
 {
     if (u->phase == HEAD)

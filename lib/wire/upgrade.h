@@ -95,5 +95,7 @@ int wst__upgrade_feed(struct wst__upgrade *u, const uint8_t *bytes, size_t n, si
 /* The connection ended, or nobody waits any longer: a refusal that was complete but for its body,
  * else EOF.  Returns what wst__upgrade_feed() would. */
 int wst__upgrade_eof(struct wst__upgrade *u, struct wst_cause *why);
+/* Has the head of a refusal come, and its body not wholly? */
+bool wst__upgrade_is_refusal(const struct wst__upgrade *u);
 
 #endif

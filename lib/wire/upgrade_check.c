@@ -56,7 +56,7 @@ static bool next_field(struct wst__span *rest, struct wst__field *f)
     const char *end = memchr(rest->s, '\n', rest->n);
     size_t n = end ? (size_t)(end - rest->s) + 1 : 0;
 
-    if (n <= 2 || !wst__field_split(rest->s, n - 2, f))
+    if (n <= 2 || !wst__field_take(rest->s, n - 2, f))
         return false; /* The empty line. */
     rest->s += n;
     rest->n -= n;

@@ -402,7 +402,7 @@ void wst__url_fini(struct wst__url *u)
 
 static int add_host(const struct wst__url *u, struct wst__buf *out)
 {
-    return wst__buf_addf(out, u->is_ipv6 ? "[%s]" : "%s", u->host);
+    return u->is_ipv6 ? wst__buf_addf(out, "[%s]", u->host) : wst__buf_adds(out, u->host);
 }
 
 int wst__url_origin(const struct wst__url *u, struct wst__buf *out)

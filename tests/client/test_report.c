@@ -129,7 +129,7 @@ static void what_the_server_asks_for_is_told_bounded(void **state)
     cl.core.failure.code = WST_ERR_HTTP_STATUS;
     cl.core.failure.retry_after_ms = 60000;
     cl.core.failures = 3;
-    cl.stats.attempts = 9;
+    cl.counts.attempts = 9;
     wst__report_info(&cl, 777, &info);
     assert_int_equal(info.retry_after_ms, 5000);
     assert_int_equal(info.next_delay_ms, 777);

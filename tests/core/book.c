@@ -79,7 +79,7 @@ static void read_begin(struct book *b, const struct wst__core *c, const struct w
         PROMISE(ev->now_ms >= b->floor_ms);
     b->attempt = a->attempt;
     b->attempt_runs = true;
-    b->token_known = !c->policy.token_step;
+    b->token_known = !c->policy->token_step;
     b->tickets = 0;
     b->floor_ms = 0;
     b->slept = b->back = false;
@@ -101,7 +101,7 @@ static void read_upgrade(struct book *b, const struct wst__core *c, const struct
     PROMISE(b->attempt_runs && b->request == NO_REQUEST);
     PROMISE(b->conn == STANDS);
     PROMISE(b->token_known);
-    PROMISE(b->ticket == c->policy.ticket_step);
+    PROMISE(b->ticket == c->policy->ticket_step);
     if (b->ticket && ev->boot_ms > b->asked_boot_ms)
         PROMISE((ev->boot_ms - b->asked_boot_ms) * 10 <= b->life_ms * 8);
     b->ticket = false; /* Moved: it cannot be used again. */
@@ -130,7 +130,7 @@ static uint64_t nominal(const struct wst__policy *p, uint32_t failures)
 /* The longest delay on that rung: all jitter, and all that the server may add. */
 static uint64_t ceiling(const struct wst__core *c, uint64_t rung, bool closed)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
     const struct wst__failure *f = &c->failure;
     uint64_t asked = smaller(f->retry_after_ms, p->max_server_delay_ms);
     uint64_t spread = larger(f->spread_ms, closed ? c->spread_ms : 0);
@@ -147,7 +147,7 @@ static uint64_t ceiling(const struct wst__core *c, uint64_t rung, bool closed)
 static void read_end(struct book *b, const struct wst__core *c, const struct wst__action *a,
                      const struct wst__event *ev)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
     uint64_t asked = smaller(c->failure.retry_after_ms, p->max_server_delay_ms);
     uint64_t rung = nominal(p, c->failures);
     uint64_t least = larger(50, rung - rung * p->jitter_percent / 100);
@@ -212,7 +212,7 @@ static void read_action(struct book *b, const struct wst__core *c, const struct 
         b->request = ASKED_TOKEN;
         break;
     case WST__ACT_DROP_TOKEN:
-        PROMISE(c->policy.token_step);
+        PROMISE(c->policy->token_step);
         b->token_known = false;
         break;
     case WST__ACT_GET_TICKET:
@@ -266,11 +266,11 @@ static void check_rest(struct book *b, const struct wst__core *c, const struct w
         PROMISE(deadline == WST__NEVER);
     if (b->state == WST_STATE_BACKOFF)
         PROMISE(c->wanted && c->failures > 0);
-    if (b->state == WST_STATE_OPEN && c->policy.ping_interval_ms > 0)
+    if (b->state == WST_STATE_OPEN && c->policy->ping_interval_ms > 0)
         PROMISE(deadline != WST__NEVER);
     /* Failures are forgiven by a stable link alone. */
     if (c->failures < b->failures && !b->back)
-        PROMISE(ev->now_ms - b->open_since_ms >= c->policy.stable_ms);
+        PROMISE(ev->now_ms - b->open_since_ms >= c->policy->stable_ms);
     b->failures = c->failures;
 }
 

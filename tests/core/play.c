@@ -128,16 +128,14 @@ static uint64_t seed_of(const uint8_t *b)
 
 bool play(struct play *p, const uint8_t *bytes, size_t n, play_fn *told, void *arg)
 {
-    struct wst__policy policy;
-
     memset(p, 0, sizeof *p);
     p->ev.now_ms = START_MS;
     p->ev.boot_ms = BOOT_MS;
     book_init(&p->book);
     if (n < PLAY_POLICY)
         return true;
-    make_policy(&policy, bytes);
-    wst__core_init(&p->core, &policy, seed_of(bytes));
+    make_policy(&p->policy, bytes);
+    wst__core_init(&p->core, &p->policy, seed_of(bytes));
     for (size_t at = PLAY_POLICY; n - at >= PLAY_EVENT; at += PLAY_EVENT) {
         enum wst_state before = p->core.state;
         bool well;

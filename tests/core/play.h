@@ -14,6 +14,7 @@
 #define PLAY_EVENT  8
 
 struct play {
+    struct wst__policy policy;
     struct wst__core core;
     struct book book;
     struct wst__event ev; /* The last one. */

@@ -215,7 +215,8 @@ def test_timing_measures(server):
     with Cli("connect", "--timing", "--json", server.url) as cli:
         timing = cli.wait_event("timing")
         assert cli.stop() == 0
-        assert 300000 <= timing["ticket_us"] <= timing["open_us"]
+        # A timer of libuv's may be a millisecond early: it counts whole ones.
+        assert 299000 <= timing["ticket_us"] <= timing["open_us"]
         assert timing["tls_us"] is None
 
 

@@ -100,6 +100,16 @@ def test_http_and_ws_take_http_proxy(first, second, plain):
     assert first.used >= 2 and first.tunnels(plain.port) >= 1
 
 
+def test_plain_loopback_stays_on_this_machine(first, plain):
+    """It is allowed for that reason.  0.0.0.0 is here too, but is no address of loopback."""
+    away = first.url().replace("127.0.0.1", "0.0.0.0")
+    opens(plain.url, http_proxy=away)
+    opens("--proxy", away, plain.url)
+    assert first.used == 0
+    opens("--allow-plaintext", plain.url, http_proxy=away)
+    assert first.used >= 2
+
+
 def test_each_step_by_its_own_scheme(first, second, plain, secure):
     with Server("--open", tls=True) as other:
         opens("--ca-file", other.ca_file, "--token-url", plain.url + "/api/v1/auth/token",

@@ -80,10 +80,10 @@ def test_the_larger_of_both_counts(backend):
 
 
 def test_a_refusal_asks_for_a_spread(backend):
-    """Of an hour: hardly anyone draws less than a second of it."""
+    """Of an hour: one in 48,000 draws less of it than the longest wait without."""
     backend.faults(ticket={"status": 503, "reconnectSpreadMs": HOUR})
     failure = first_failure(backend, "--max-server-delay", "1h")
-    assert 1000 < failure["next_delay_ms"] <= HOUR + 75
+    assert 75 < failure["next_delay_ms"] <= HOUR + 75
 
 
 def test_a_good_ticket_asks_for_a_spread_of_the_next_attempt(backend):
@@ -91,7 +91,7 @@ def test_a_good_ticket_asks_for_a_spread_of_the_next_attempt(backend):
     with Cli("connect", "--json", *FAST, "--max-server-delay", "1h", backend.url) as cli:
         cli.wait_event("open")
         backend.drop_all()
-        assert 1000 < cli.wait_event("closed")["next_delay_ms"] <= HOUR + 75
+        assert 75 < cli.wait_event("closed")["next_delay_ms"] <= HOUR + 75
         cli.signal(15)
         assert cli.wait() == 0
 

@@ -74,14 +74,14 @@ static void read_sleep(struct book *b, const struct wst__core *c, const struct w
         b->due[P_PING] = ev->now_ms;
     } else if (step.slept && b->is.state == WST_STATE_BACKOFF) {
         b->due[P_FLOOR] = b->due[P_FLOOR] > ms ? b->due[P_FLOOR] - ms : 0;
-        cut_wait(b, &c->policy, ev->now_ms, draws);
+        cut_wait(b, c->policy, ev->now_ms, draws);
     }
 }
 
 /* A byte since the ping was asked for is life; what it grants depends on whether it has left. */
 static void read_life(struct book *b, const struct wst__core *c, const struct wst__event *ev)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
 
     if (b->is.ping == NO_PING || ev->last_rx_ms < c->ping_left_ms)
         return;
@@ -113,12 +113,12 @@ static void read_open(struct book *b, const struct wst__core *c, const struct ws
         read_life(b, c, ev);
     if (ev->type == WST__EV_PING_LEFT && b->is.ping == PING_ASKED) {
         b->is.ping = PING_LEFT;
-        b->due[P_DEAD] = ev->now_ms + c->policy.ping_timeout_ms;
+        b->due[P_DEAD] = ev->now_ms + c->policy->ping_timeout_ms;
     }
     if (ev->type == WST__EV_LINK_CLOSING) {
         b->is.conn = PEER_CLOSES;
         forget(b, P_STABLE, P_DEAD);
-        b->due[P_CLOSE] = ev->now_ms + c->policy.close_timeout_ms;
+        b->due[P_CLOSE] = ev->now_ms + c->policy->close_timeout_ms;
     }
 }
 
@@ -168,7 +168,7 @@ static void read_conn(struct book *b, const struct wst__core *c, const struct ws
     if (ev->type == WST__EV_DIAL_OK && is->conn == DIALING) {
         is->conn = STANDS;
         b->due[P_DIAL] = WST__NEVER;
-        b->due[P_IDLE] = ev->now_ms + c->policy.dial_idle_ms;
+        b->due[P_IDLE] = ev->now_ms + c->policy->dial_idle_ms;
     }
     if (ev->type == WST__EV_LINK_OPEN && is->conn == UPGRADING)
         is->conn = IS_OPEN;
@@ -208,7 +208,7 @@ void book_event(struct book *b, const struct wst__core *c, const struct wst__eve
     read_http(b, ev);
     read_conn(b, c, ev);
     if (ev->type == WST__EV_WAKE && is->state == WST_STATE_BACKOFF && ev->now_ms >= b->due[P_WAKE])
-        cut_wait(b, &c->policy, ev->now_ms, draws);
+        cut_wait(b, c->policy, ev->now_ms, draws);
 }
 
 /* ---- The end of an attempt or a link ------------------------------------------------------- */
@@ -259,7 +259,7 @@ static enum wst_class judge(struct book *b, const struct wst__core *c)
     bool retried = b->is.token_retried;
     bool auth = f->code == WST_ERR_NO_TOKEN || cls == WST_CLASS_AUTH ||
                 (cls == WST_CLASS_TOKEN && f->step == WST_STEP_TICKET &&
-                 (retried || !c->policy.token_step));
+                 (retried || !c->policy->token_step));
 
     if (f->code == WST_ERR_NO_TOKEN && retried)
         cls = WST_CLASS_TOKEN;
@@ -273,7 +273,7 @@ static enum wst_class judge(struct book *b, const struct wst__core *c)
 /* The second refusal running; the first one where there is no ticket, or no second attempt. */
 static bool token_is_distrusted(struct book *b, const struct wst__core *c, enum wst_class cls)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
     const struct wst__failure *f = &c->failure;
     bool last = p->max_attempts > 0 && b->is.tries >= p->max_attempts;
 
@@ -288,7 +288,7 @@ static bool token_is_distrusted(struct book *b, const struct wst__core *c, enum 
 
 static bool is_given_up(const struct book *b, const struct wst__core *c, enum wst_class cls)
 {
-    enum wst_give_up how = c->policy.give_up;
+    enum wst_give_up how = c->policy->give_up;
 
     if (c->failure.verdict != WST_VERDICT_DEFAULT)
         return c->failure.verdict == WST_VERDICT_STOP;
@@ -301,7 +301,7 @@ static bool is_given_up(const struct book *b, const struct wst__core *c, enum ws
 static uint64_t delay_of(const struct book *b, const struct wst__core *c, enum wst__act told,
                          enum wst_class cls, unsigned draws)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
     const struct wst__failure *f = &c->failure;
     unsigned rung = cls == WST_CLASS_AUTH && f->verdict == WST_VERDICT_DEFAULT ? FAILURES_AT_CAP
                                                                                : b->is.failures;
@@ -400,10 +400,10 @@ static void read_end(struct book *b, const struct wst__core *before, const struc
     if (b->is.failures < FAILURES_AT_CAP)
         b->is.failures++;
     PROMISE(c->failures == b->is.failures || c->failures > FAILURES_AT_CAP);
-    distrusted = token_is_distrusted(b, c, cls) && c->policy.token_step;
+    distrusted = token_is_distrusted(b, c, cls) && c->policy->token_step;
     PROMISE(step.dropped_token == distrusted);
     given_up = is_given_up(b, c, cls);
-    used_up = !given_up && c->policy.max_attempts > 0 && b->is.tries >= c->policy.max_attempts;
+    used_up = !given_up && c->policy->max_attempts > 0 && b->is.tries >= c->policy->max_attempts;
     PROMISE(c->attempts_used_up == used_up);
     if (given_up || used_up) {
         PROMISE(b->is.state == WST_STATE_FAILED && a->ms == WST_NO_DELAY);
@@ -413,7 +413,7 @@ static void read_end(struct book *b, const struct wst__core *before, const struc
     PROMISE(a->ms == delay_of(b, c, a->type, cls, draws));
     PROMISE(a->ms >= 50);
     b->due[P_RETRY] = ev->now_ms + a->ms;
-    b->due[P_FLOOR] = ev->now_ms + least(f->retry_after_ms, c->policy.max_server_delay_ms);
+    b->due[P_FLOOR] = ev->now_ms + least(f->retry_after_ms, c->policy->max_server_delay_ms);
 }
 
 /* ---- The actions --------------------------------------------------------------------------- */
@@ -439,14 +439,14 @@ static void read_begin(struct book *b, const struct wst__core *before, const str
     }
     step.begun = true;
     is->attempt_runs = 1;
-    is->token = !c->policy.token_step;
+    is->token = !c->policy->token_step;
     is->sent = is->tickets = is->dial_failed = is->redialed = is->token_retried = is->stable = 0;
     if (step.was_conn == CLOSE_BEGUN) /* Started again: the books of a new life. */
         is->tries = is->auth_failures = is->ticket_refusals = 0;
-    if (c->policy.max_attempts > 0 && is->tries < c->policy.max_attempts)
+    if (c->policy->max_attempts > 0 && is->tries < c->policy->max_attempts)
         is->tries++;
     forget(b, P_STEP, P_FLOOR);
-    b->due[P_ATTEMPT] = ev->now_ms + c->policy.attempt_timeout_ms;
+    b->due[P_ATTEMPT] = ev->now_ms + c->policy->attempt_timeout_ms;
 }
 
 static void read_get_ticket(struct book *b, const struct wst__core *c, const struct wst__event *ev)
@@ -454,13 +454,13 @@ static void read_get_ticket(struct book *b, const struct wst__core *c, const str
     struct book_bits *is = &b->is;
 
     PROMISE(is->attempt_runs && is->request == NO_REQUEST);
-    PROMISE(is->token && !is->ticket && c->policy.ticket_step);
+    PROMISE(is->token && !is->ticket && c->policy->ticket_step);
     /* One, one because of a 401, one because it was stale. */
     is->tickets++;
     PROMISE(is->tickets <= 3);
     is->request = TICKET_ASKED;
     is->sent = 0;
-    b->due[P_STEP] = ev->now_ms + c->policy.step_timeout_ms;
+    b->due[P_STEP] = ev->now_ms + c->policy->step_timeout_ms;
     b->asked_boot_ms = ev->boot_ms;
 }
 
@@ -470,12 +470,12 @@ static void read_upgrade(struct book *b, const struct wst__core *c, const struct
 
     PROMISE(is->attempt_runs && is->request == NO_REQUEST);
     PROMISE(is->conn == STANDS && is->token);
-    PROMISE(is->ticket == c->policy.ticket_step);
+    PROMISE(is->ticket == c->policy->ticket_step);
     PROMISE(!is->ticket || (ev->boot_ms - b->asked_boot_ms) * 5 <= b->life_ms * 4);
     is->ticket = 0; /* Moved: never again. */
     is->conn = UPGRADING;
     b->due[P_IDLE] = WST__NEVER;
-    b->due[P_STEP] = ev->now_ms + c->policy.step_timeout_ms;
+    b->due[P_STEP] = ev->now_ms + c->policy->step_timeout_ms;
 }
 
 static void read_drop(struct book *b)
@@ -498,14 +498,14 @@ static void read_opened(struct book *b, const struct wst__core *c, const struct 
     b->is.ever_open = 1;
     b->is.serial = 0;
     forget(b, P_STEP, P_IDLE);
-    b->due[P_STABLE] = ev->now_ms + c->policy.stable_ms;
-    if (c->policy.ping_interval_ms > 0)
-        b->due[P_PING] = ev->now_ms + c->policy.ping_interval_ms;
+    b->due[P_STABLE] = ev->now_ms + c->policy->stable_ms;
+    if (c->policy->ping_interval_ms > 0)
+        b->due[P_PING] = ev->now_ms + c->policy->ping_interval_ms;
 }
 
 static void read_ping(struct book *b, const struct wst__core *c, const struct wst__event *ev)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
 
     PROMISE(b->is.conn == IS_OPEN && b->is.ping == NO_PING);
     PROMISE(ev->type == WST__EV_WAKE || step.was_due[P_PING]);
@@ -561,10 +561,10 @@ static void read_action(struct book *b, const struct wst__core *before, const st
     case WST__ACT_ENSURE_TOKEN:
         PROMISE(is->attempt_runs && is->request == NO_REQUEST && !is->token);
         is->request = TOKEN_ASKED;
-        b->due[P_STEP] = ev->now_ms + c->policy.step_timeout_ms;
+        b->due[P_STEP] = ev->now_ms + c->policy->step_timeout_ms;
         break;
     case WST__ACT_DROP_TOKEN:
-        PROMISE(c->policy.token_step && !step.dropped_token);
+        PROMISE(c->policy->token_step && !step.dropped_token);
         is->token = 0;
         step.dropped_token = true;
         break;
@@ -582,9 +582,9 @@ static void read_action(struct book *b, const struct wst__core *before, const st
         break;
     case WST__ACT_DIAL:
         PROMISE(is->attempt_runs && is->conn == NO_CONN);
-        PROMISE(!c->policy.late_dial_target || is->ticket);
+        PROMISE(!c->policy->late_dial_target || is->ticket);
         is->conn = DIALING;
-        b->due[P_DIAL] = ev->now_ms + c->policy.step_timeout_ms;
+        b->due[P_DIAL] = ev->now_ms + c->policy->step_timeout_ms;
         break;
     case WST__ACT_UPGRADE:
         read_upgrade(b, c, ev);
@@ -593,7 +593,7 @@ static void read_action(struct book *b, const struct wst__core *before, const st
         PROMISE(is->conn == IS_OPEN && ev->type == WST__EV_STOP);
         is->conn = CLOSE_BEGUN;
         forget(b, P_STABLE, P_DEAD);
-        b->due[P_CLOSE] = ev->now_ms + c->policy.close_timeout_ms;
+        b->due[P_CLOSE] = ev->now_ms + c->policy->close_timeout_ms;
         break;
     case WST__ACT_DROP_LINK:
         read_drop(b);
@@ -616,7 +616,7 @@ static void check_401(struct book *b, const struct wst__core *c, const struct ws
     bool again;
 
     f.step = WST_STEP_TICKET;
-    again = class_of(&f, false) == WST_CLASS_TOKEN && c->policy.token_step &&
+    again = class_of(&f, false) == WST_CLASS_TOKEN && c->policy->token_step &&
             !b->is.token_retried && !step.was_dial_failed && f.verdict == WST_VERDICT_DEFAULT;
     PROMISE(again == !step.ended);
     if (!again)
@@ -662,7 +662,7 @@ static void check_timeout(struct book *b, const struct wst__core *c, const struc
         PROMISE(b->is.conn == NO_CONN);
     if (due[P_PING] && b->due[P_PING] <= ev->now_ms) {
         PROMISE(b->is.ping != NO_PING); /* One question at a time. */
-        b->due[P_PING] = ev->now_ms + c->policy.ping_interval_ms;
+        b->due[P_PING] = ev->now_ms + c->policy->ping_interval_ms;
     }
     PROMISE(due[P_RETRY] == step.begun);
 }
@@ -670,7 +670,7 @@ static void check_timeout(struct book *b, const struct wst__core *c, const struc
 /* Which steps an attempt begins with. */
 static void check_begin(const struct book *b, const struct wst__core *c)
 {
-    const struct wst__policy *p = &c->policy;
+    const struct wst__policy *p = c->policy;
     bool first_two = p->token_step || p->ticket_step;
 
     PROMISE((b->is.request == TOKEN_ASKED) == p->token_step);
@@ -699,7 +699,7 @@ static void check_consequence(struct book *b, const struct wst__core *c,
         break;
     case WST__EV_TOKEN_OK:
         if (step.was_request == TOKEN_ASKED)
-            PROMISE(b->is.tickets > 0 || !c->policy.ticket_step);
+            PROMISE(b->is.tickets > 0 || !c->policy->ticket_step);
         break;
     case WST__EV_TOKEN_FAILED:
         PROMISE(step.ended == (step.was_request == TOKEN_ASKED));
@@ -743,7 +743,7 @@ static void check_core(const struct book *b, const struct wst__core *c)
     /* No wedge: with pings off a stable link waits for the peer, and nothing else for nothing. */
     if (at_rest(is))
         PROMISE(deadline == WST__NEVER);
-    else if (is->state != WST_STATE_OPEN || c->policy.ping_interval_ms > 0)
+    else if (is->state != WST_STATE_OPEN || c->policy->ping_interval_ms > 0)
         PROMISE(deadline != WST__NEVER);
     for (int i = 0; i < P_FLOOR; i++)
         PROMISE(b->due[i] == WST__NEVER || deadline <= b->due[i]);

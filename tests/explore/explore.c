@@ -105,7 +105,7 @@ static unsigned try_once(const struct word *word, bool *timed)
     struct wst__event ev;
     unsigned taken;
 
-    w.core.policy = policies[here.durations];
+    w.core.policy = &policies[here.durations];
     make_event(&w.core, word, &ev);
     if (here.durations == 0 && here.draws == 0)
         check_foresight(&w, &ev, here.draws);

@@ -7,7 +7,7 @@
 
 /* When the core has grown: does a key hold the new field, and do the words bring it? */
 _Static_assert(_Alignof(uint64_t) != 8 ||
-                   (sizeof(struct wst__core) == 472 && sizeof(struct wst__event) == 112),
+                   (sizeof(struct wst__core) == 328 && sizeof(struct wst__event) == 112),
                "look at struct key, at world_of() and at words.c");
 
 /* A ticket's age and life in a world of a key: just fresh, and just stale. */
@@ -200,7 +200,7 @@ static void rest_of(const struct world *w, uint64_t now, uint64_t boot, struct k
     k->failures = (uint8_t)(c->failures < FAILURES_AT_CAP ? c->failures : FAILURES_AT_CAP);
     k->auth_failures = (uint8_t)(c->auth_failures < 2 ? c->auth_failures : 2);
     k->ticket_refusals = (uint8_t)c->ticket_refusals;
-    k->tries = (uint8_t)(c->tries < c->policy.max_attempts ? c->tries : c->policy.max_attempts);
+    k->tries = (uint8_t)(c->tries < c->policy->max_attempts ? c->tries : c->policy->max_attempts);
     k->ticket = ticket_age(w, boot);
     k->kept = kept_failure(c);
     get_flags(c, flag);

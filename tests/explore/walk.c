@@ -166,7 +166,7 @@ static void check_twin(const struct world *w, const struct wst__event *ev, unsig
     struct key k, after, twin_after;
 
     key_of(w, ev->now_ms, ev->boot_ms, &k);
-    world_of(&k, &w->core.policy, &twin);
+    world_of(&k, w->core.policy, &twin);
     if (!twin_event(&w->core, &twin.core, ev, &twin_ev))
         return;
     draws_script(draws);

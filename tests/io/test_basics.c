@@ -1,4 +1,4 @@
-/* The small parts: clock, turns, timers, entropy, sealed records, cookies' rules. */
+/* The small parts: clock, turns, timers, mailboxes, entropy, sealed records, cookies' rules. */
 #include "io/cookies_curl.h"
 #include "lib/world.h"
 
@@ -263,10 +263,10 @@ static void test_turn_from_prepare(void **state)
 
 struct alarm {
     struct world *w;
-    struct wst__timer *timer;
+    struct wst__timer timer;
     int runs;
     uint64_t ran_ms;
-    bool rang, closed;
+    bool rang;
 };
 
 static uint64_t now_ms(struct world *w)
@@ -286,25 +286,16 @@ static void on_alarm(void *arg)
     a->rang = true;
 }
 
-static void on_alarm_closed(void *arg)
-{
-    struct alarm *a = arg;
-
-    a->closed = true;
-}
-
 static void alarm_init(struct alarm *a, struct world *w)
 {
     memset(a, 0, sizeof *a);
     a->w = w;
-    assert_int_equal(wst__timer_new(&w->io.timers, on_alarm, a, &a->timer), 0);
+    wst__timer_init(&a->timer, on_alarm, a);
 }
 
-static void alarm_close(struct alarm *a)
+static void alarm_set(struct alarm *a, uint64_t due_ms)
 {
-    wst__timer_close(a->timer, on_alarm_closed);
-    assert_false(a->closed);
-    world_run(a->w, &a->closed);
+    wst__timer_set(&a->w->io.timers, &a->timer, due_ms);
 }
 
 static void test_timer(void **state)
@@ -315,24 +306,80 @@ static void test_timer(void **state)
 
     alarm_init(&a, w);
     run_dry(w); /* Not armed: it does not keep the loop alive. */
-    wst__timer_set(a.timer, due);
+    alarm_set(&a, due);
     run_dry(w); /* Armed: it does. */
     assert_int_equal(a.runs, 1);
     assert_true(a.ran_ms >= due);
-    wst__timer_set(a.timer, 1); /* Long past. */
+    alarm_set(&a, 1); /* Long past. */
     assert_int_equal(a.runs, 1);
     run_dry(w);
     assert_int_equal(a.runs, 2);
-    wst__timer_set(a.timer, now_ms(w) + 20);
-    wst__timer_set(a.timer, UINT64_MAX);
+    alarm_set(&a, now_ms(w) + 20);
+    alarm_set(&a, UINT64_MAX);
     run_dry(w);
     assert_int_equal(a.runs, 2);
-    wst__timer_set(a.timer, now_ms(w) + 5000);
-    wst__timer_set(a.timer, now_ms(w) + 1); /* Sooner. */
+    alarm_set(&a, now_ms(w) + 5000);
+    alarm_set(&a, now_ms(w) + 1); /* Sooner. */
     run_dry(w);
     assert_int_equal(a.runs, 3);
-    alarm_close(&a);
-    assert_int_equal(a.runs, 3);
+}
+
+/* Due in one turn of the loop, in the order of their times; each runs once, though the first one
+ * takes back the second, and sets the third and itself to times that are past, too. */
+static void set_others(void *arg)
+{
+    struct alarm *a = arg;
+
+    on_alarm(&a[0]);
+    assert_int_equal(a[2].runs, 0);
+    assert_int_equal(a[3].runs, a[0].runs - 1); /* What is set now waits until all have run. */
+    if (a[0].runs > 1)
+        return;
+    alarm_set(&a[0], 1);
+    alarm_set(&a[1], UINT64_MAX);
+    alarm_set(&a[2], 2);
+}
+
+static void test_timers_together(void **state)
+{
+    struct world *w = *state;
+    struct alarm a[4];
+
+    for (int i = 3; i >= 0; i--) {
+        alarm_init(&a[i], w);
+        alarm_set(&a[i], (uint64_t)i + 1);
+    }
+    a[0].timer.cb = set_others;
+    run_dry(w);
+    assert_int_equal(a[0].runs, 2);
+    assert_int_equal(a[1].runs, 0);
+    assert_int_equal(a[2].runs, 1);
+    assert_int_equal(a[3].runs, 1);
+}
+
+/* Many at any times, some taken back and some moved: each runs once, none of them early. */
+static void test_many_timers(void **state)
+{
+    enum { MANY = 500 };
+    static struct alarm a[MANY];
+    static uint64_t due[MANY];
+    struct world *w = *state;
+    uint64_t begin = now_ms(w);
+
+    for (uint64_t i = 0; i < MANY; i++) {
+        alarm_init(&a[i], w);
+        due[i] = begin + i * 7919 % 40;
+        alarm_set(&a[i], due[i]);
+    }
+    for (uint64_t i = 0; i < MANY; i += 3) {
+        due[i] = i % 2 == 0 ? UINT64_MAX : begin + i * 104729 % 40;
+        alarm_set(&a[i], due[i]);
+    }
+    run_dry(w);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(a[i].runs, due[i] != UINT64_MAX);
+        assert_true(a[i].runs == 0 || a[i].ran_ms >= due[i]);
+    }
 }
 
 /* After a suspend every armed timer looks at the clock, early, and still keeps its time. */
@@ -344,21 +391,21 @@ static void test_timers_after_a_suspend(void **state)
     alarm_init(&a, w);
     alarm_init(&b, w);
     alarm_init(&c, w);
-    wst__timer_set(a.timer, now_ms(w) + 60);
-    wst__timer_set(b.timer, now_ms(w) + 50000);
+    alarm_set(&a, now_ms(w) + 60);
+    alarm_set(&b, now_ms(w) + 50000);
     wst__io_woke(&w->io);
     assert_int_equal(a.runs, 0);
     world_run(w, &b.rang);
     assert_int_equal(a.runs, 1);
     assert_int_equal(b.runs, 1);
     assert_int_equal(c.runs, 0);
-    wst__timer_set(b.timer, UINT64_MAX);
+    alarm_set(&b, UINT64_MAX);
     run_dry(w); /* The first is still armed for its own time. */
     assert_int_equal(a.runs, 2);
     assert_int_equal(b.runs, 1);
-    alarm_close(&a);
-    alarm_close(&b);
-    alarm_close(&c);
+    alarm_set(&a, UINT64_MAX);
+    alarm_set(&b, UINT64_MAX);
+    alarm_set(&c, UINT64_MAX);
 }
 
 /* The watch wakes the loop when the machine has slept: the clock that runs during sleep is ahead.
@@ -371,7 +418,7 @@ static void test_watch(void **state)
     if (w->io.timers.watch_fd < 0)
         skip();
     alarm_init(&a, w);
-    wst__timer_set(a.timer, now_ms(w) + 50000);
+    alarm_set(&a, now_ms(w) + 50000);
     assert_true(w->io.timers.watching);
     /* As if the machine had slept since it was armed. */
     w->io.timers.slept_ms -= 3000;
@@ -382,7 +429,189 @@ static void test_watch(void **state)
     wst__timers_watch_in(&w->io.timers, 1);
     world_run_for(w, 20); /* It has not slept now. */
     assert_false(a.rang);
-    alarm_close(&a);
+    alarm_set(&a, UINT64_MAX);
+}
+
+/* ---- Mailboxes ----------------------------------------------------------------------------- */
+
+/* What came, in order: a number for each letter, 0 for the end. */
+struct receiver {
+    struct world *w;
+    struct wst__mailbox box;
+    int came[8], count;
+};
+
+struct note {
+    struct wst__letter letter;
+    struct receiver *to;
+    int number;
+    struct note *also; /* Posted when this one is run. */
+    int answer;        /* What was said to that. */
+};
+
+static int post(struct note *n)
+{
+    return wst__mailbox_post(&n->to->w->io.mail, &n->to->box, &n->letter);
+}
+
+static void take_note(void *arg)
+{
+    struct note *n = arg;
+
+    n->to->came[n->to->count++] = n->number;
+    if (n->also)
+        n->answer = post(n->also);
+}
+
+static void on_box_closed(void *arg)
+{
+    struct receiver *r = arg;
+
+    r->came[r->count++] = 0;
+}
+
+static void note_init(struct note *n, struct receiver *to, int number)
+{
+    *n = (struct note){
+        .to = to, .number = number, .letter = {.run = take_note, .arg = n}, .answer = 1};
+}
+
+static void test_mailbox(void **state)
+{
+    static const int to_a[] = {1, 3, 0}, to_b[] = {2, 5, 0};
+    struct world *w = *state;
+    struct receiver a = {.w = w}, b = {.w = w};
+    struct note n[7];
+
+    for (int i = 1; i < 7; i++)
+        note_init(&n[i], i == 2 || i == 5 ? &b : &a, i);
+    n[3].also = &n[6]; /* By then its box is closing. */
+    assert_int_equal(post(&n[1]), 0);
+    world_run_for(w, 20);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(post(&n[2]), 0);
+    assert_int_equal(post(&n[3]), 0);
+    wst__mailbox_close(&w->io.mail, &a.box, on_box_closed, &a);
+    assert_int_equal(post(&n[4]), WST_ERR_CLOSING);
+    assert_int_equal(post(&n[5]), 0);
+    assert_int_equal(a.count, 1);
+    run_dry(w); /* The end keeps the loop alive until it is told. */
+    assert_int_equal(a.count, 3);
+    assert_memory_equal(a.came, to_a, sizeof to_a);
+    assert_int_equal(n[3].answer, WST_ERR_CLOSING);
+    wst__mailbox_close(&w->io.mail, &b.box, on_box_closed, &b);
+    run_dry(w);
+    assert_int_equal(b.count, 3);
+    assert_memory_equal(b.came, to_b, sizeof to_b);
+}
+
+/* A letter alone does not keep the loop alive. */
+static void test_mailbox_lets_the_loop_end(void **state)
+{
+    struct world *w = *state;
+    struct receiver r = {.w = w};
+    struct note n;
+
+    note_init(&n, &r, 1);
+    assert_int_equal(post(&n), 0);
+    assert_int_equal(uv_loop_alive(&w->uv), 0);
+    wst__mailbox_close(&w->io.mail, &r.box, on_box_closed, &r);
+    assert_int_equal(uv_loop_alive(&w->uv), 1);
+    run_dry(w);
+    assert_int_equal(r.count, 2);
+}
+
+enum { BOXES = 3, POSTERS = 4, EACH = 5000, AT_MOST = 100000 };
+
+/* Boxes that close after a while, and threads that post until all of them have. */
+struct office {
+    struct world *w;
+    struct office_box {
+        struct office *office;
+        struct wst__mailbox box;
+        long run;
+        bool closing, closed;
+    } boxes[BOXES];
+    int open;
+    bool over;
+};
+
+struct parcel {
+    struct wst__letter letter;
+    struct office_box *to;
+};
+
+struct poster {
+    struct office *office;
+    long taken[BOXES];
+    uv_thread_t thread;
+};
+
+static void on_office_closed(void *arg)
+{
+    struct office_box *b = arg;
+
+    b->closed = true;
+    b->office->over = --b->office->open == 0;
+}
+
+static void take_parcel(void *arg)
+{
+    struct parcel *p = arg;
+    struct office_box *b = p->to;
+
+    free(p);
+    assert_false(b->closed);
+    if (++b->run >= EACH && !b->closing) {
+        b->closing = true;
+        wst__mailbox_close(&b->office->w->io.mail, &b->box, on_office_closed, b);
+    }
+}
+
+static void post_parcels(void *arg)
+{
+    struct poster *me = arg;
+    bool refused[BOXES] = {false};
+
+    for (int i = 0; i < AT_MOST && !(refused[0] && refused[1] && refused[2]); i++) {
+        int at = i % BOXES;
+        struct parcel *p = malloc(sizeof *p);
+
+        if (!p)
+            abort();
+        p->to = &me->office->boxes[at];
+        p->letter = (struct wst__letter){.run = take_parcel, .arg = p};
+        refused[at] = wst__mailbox_post(&me->office->w->io.mail, &p->to->box, &p->letter) != 0;
+        me->taken[at] += !refused[at];
+        if (refused[at])
+            free(p);
+    }
+}
+
+/* Everything that was taken is run before the end of its box, and nothing else. */
+static void test_mail_from_threads(void **state)
+{
+    static struct office office;
+    static struct poster posters[POSTERS];
+
+    office = (struct office){.w = *state, .open = BOXES};
+    for (int i = 0; i < BOXES; i++)
+        office.boxes[i].office = &office;
+    for (int i = 0; i < POSTERS; i++) {
+        posters[i] = (struct poster){.office = &office};
+        assert_int_equal(uv_thread_create(&posters[i].thread, post_parcels, &posters[i]), 0);
+    }
+    world_run(office.w, &office.over);
+    for (int i = 0; i < POSTERS; i++)
+        assert_int_equal(uv_thread_join(&posters[i].thread), 0);
+    for (int b = 0; b < BOXES; b++) {
+        long taken = 0;
+
+        for (int i = 0; i < POSTERS; i++)
+            taken += posters[i].taken[b];
+        assert_int_equal(office.boxes[b].run, taken);
+        assert_true(taken >= EACH && office.boxes[b].closed);
+    }
 }
 
 /* ---- Entropy ------------------------------------------------------------------------------- */
@@ -504,8 +733,13 @@ int main(void)
         IN_WORLD(test_turn_before_sleep),
         IN_WORLD(test_turn_from_prepare),
         IN_WORLD(test_timer),
+        IN_WORLD(test_timers_together),
+        IN_WORLD(test_many_timers),
         IN_WORLD(test_timers_after_a_suspend),
         IN_WORLD(test_watch),
+        IN_WORLD(test_mailbox),
+        IN_WORLD(test_mailbox_lets_the_loop_end),
+        IN_WORLD(test_mail_from_threads),
         cmocka_unit_test(test_entropy),
         cmocka_unit_test(test_sealed),
         cmocka_unit_test(test_cookie_rules),

@@ -679,6 +679,35 @@ static void test_cookies(void **state)
     server_stop(s);
 }
 
+/* RFC 6265, 5.4: one Cookie header, with those that were set and the application's own. */
+static void test_own_cookies(void **state)
+{
+    static const char *const own[] = {"Cookie: own=1", "X-Other: x", "cookie:  more=2", NULL};
+    struct world *w = *state;
+    struct server *s = server_start(answer, set_cookies, NULL);
+    struct wst__net_options with = {.proxy = "", .cookies = true};
+    struct wst__net *net = world_net_with(w, &with);
+    struct wst__net *without = world_net(w, NULL);
+    const char *line;
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    call_start(&c, net, "GET", url_of("http", "127.0.0.1", s, "/"), own, NULL);
+    world_run(w, &c.done);
+    line = strstr(seen, "\r\nCookie: ");
+    assert_non_null(line);
+    assert_null(strstr(line + 4, "ookie:"));
+    assert_true(strstr(line, "lb=node-7; ") && strstr(line, "; own=1; more=2\r\n"));
+    assert_non_null(strstr(seen, "\r\nX-Other: x\r\n"));
+    expect_cookies(net, url_of("ws", "127.0.0.1", s, "/"), "lb=node-7; sealed=1");
+    call_start(&c, without, "GET", url_of("http", "127.0.0.1", s, "/"), own, NULL);
+    world_run(w, &c.done);
+    assert_non_null(strstr(seen, "\r\nCookie: own=1; more=2\r\n"));
+    wst__net_free(net);
+    wst__net_free(without);
+    server_stop(s);
+}
+
 static unsigned cookies_set;
 
 static void forty_new_cookies(struct conn *c)
@@ -721,6 +750,28 @@ static void test_many_cookies(void **state)
     server_stop(s);
 }
 
+/* More cookies than a header should carry: step 3 goes with some of them, as steps 1 and 2 do. */
+static void test_more_cookies_than_a_header(void **state)
+{
+    struct world *w = *state;
+    struct server *s = server_start(forty_new_cookies, NULL, NULL);
+    struct wst__net_options with = {.proxy = "", .cookies = true};
+    struct wst__net *net = world_net_with(w, &with);
+    struct wst__buf b;
+    struct call c;
+
+    cookies_set = 0;
+    wst__buf_init(&b, 16 * 1024, true); /* As the driver's. */
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(wst__cookies(net, url_of("ws", "127.0.0.1", s, "/"), &b), 0);
+    assert_true(b.len > 8192 - 200 && b.len <= 8192);
+    assert_int_equal(memcmp(b.data + b.len - 4, "0007", 4), 0); /* Whole ones. */
+    wst__buf_fini(&b);
+    wst__net_free(net);
+    server_stop(s);
+}
+
 static void test_interface(void **state)
 {
     struct world *w = *state;
@@ -742,9 +793,63 @@ static void test_interface(void **state)
     assert_non_null(strstr(c.why.text, "no-such-if0"));
     wst__net_free(net);
     opt.interface = "a!b";
-    assert_int_equal(wst__net_new(&w->io, &opt, NULL, &net, &why), WST_ERR_CONFIG);
+    assert_int_equal(wst__net_new(&w->io, &opt, &net, &why), WST_ERR_CONFIG);
     assert_non_null(strstr(why.text, "interface"));
     server_stop(s);
+}
+
+/* Is a second one made of |opt|, with |variable| set meanwhile (NULL: none)? */
+static bool makes_another(struct world *w, const struct wst__net_options *opt, const char *variable)
+{
+    struct wst__net *first = world_net_with(w, opt);
+    struct wst__net *second;
+    bool differ;
+
+    if (variable)
+        assert_int_equal(setenv(variable, "http://127.0.0.1:1", 1), 0);
+    second = world_net_with(w, opt);
+    if (variable)
+        assert_int_equal(unsetenv(variable), 0);
+    differ = first != second;
+    wst__net_free(first);
+    wst__net_free(second);
+    return differ;
+}
+
+/* What equal options make is kept once, for as long as somebody uses it; cookies are not shared. */
+static void test_equal_options(void **state)
+{
+    static const struct wst__net_options all[] = {
+        {.proxy = ""},
+        {.proxy = "http://127.0.0.1:1"},
+        {.proxy = "http://127.0.0.1:1", .no_proxy = "a"},
+        {.proxy = "http://127.0.0.1:1", .no_proxy = "b"},
+        {.proxy = "", .interface = "lo"},
+        {.proxy = "", .interface = "127.0.0.1"},
+        {.proxy = "", .insecure = true},
+    };
+    enum { COUNT = sizeof all / sizeof all[0] };
+    struct wst__net *nets[COUNT];
+    struct world *w = *state;
+
+    for (int i = 0; i < COUNT; i++) {
+        nets[i] = world_net_with(w, &all[i]);
+        for (int k = 0; k < i; k++)
+            assert_ptr_not_equal(nets[i], nets[k]);
+        assert_false(makes_another(w, &all[i], NULL));
+    }
+    for (int i = 0; i < COUNT; i++) {
+        struct wst__net *again = world_net_with(w, &all[i]);
+
+        assert_ptr_equal(again, nets[i]);
+        wst__net_free(again);
+        wst__net_free(nets[i]);
+    }
+    assert_null(w->io.nets);
+    assert_true(makes_another(w, &(struct wst__net_options){.proxy = "", .cookies = true}, NULL));
+    assert_false(makes_another(w, &(struct wst__net_options){0}, NULL));
+    assert_true(makes_another(w, &(struct wst__net_options){0}, "https_proxy"));
+    assert_false(makes_another(w, &(struct wst__net_options){.proxy = ""}, "https_proxy"));
 }
 
 int main(void)
@@ -767,8 +872,11 @@ int main(void)
         IN_WORLD(test_end_all_inside_done),
         IN_WORLD(test_distrust),
         IN_WORLD(test_interface),
+        IN_WORLD(test_equal_options),
         IN_WORLD(test_cookies),
+        IN_WORLD(test_own_cookies),
         IN_WORLD(test_many_cookies),
+        IN_WORLD(test_more_cookies_than_a_header),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,10 +149,11 @@ struct all {
     struct wst__net *net;
     struct wst__http *https[HTTPS];
     struct wst__stream *streams[STREAMS];
-    struct wst__timer *timer;
+    struct wst__timer timer;
+    struct wst__mailbox mailbox;
     struct wst__turn turn;
     struct wst__file *files[3];
-    int ready, timer_closed, streams_closed;
+    int ready, mailbox_closed, streams_closed;
 };
 
 static void begin_http(struct all *a, int i, const char *scheme, const struct server *s)
@@ -177,11 +178,11 @@ static void begin_stream(struct all *a, int i, bool secure, const struct server 
                      0);
 }
 
-static void on_timer_closed(void *arg)
+static void on_mailbox_closed(void *arg)
 {
     struct all *a = arg;
 
-    a->timer_closed++;
+    a->mailbox_closed++;
 }
 
 static void on_stream_closed(void *arg)
@@ -202,9 +203,9 @@ static void begin_all(struct all *a, const struct wst__ports *p, const struct se
     memset(a, 0, sizeof *a);
     a->p = p;
     p->clock(w, &now);
-    assert_int_equal(p->net_new(w, &opt, NULL, &a->net, &why), 0);
-    assert_int_equal(p->timer_new(w, on_timer, a, &a->timer), 0);
-    p->timer_set(w, a->timer, now.now_ms + 100000);
+    assert_int_equal(p->net_new(w, &opt, &a->net, &why), 0);
+    wst__timer_init(&a->timer, on_timer, a);
+    p->timer_set(w, &a->timer, now.now_ms + 100000);
     begin_http(a, 0, "http", silent);
     begin_http(a, 1, "https", secure);
     begin_http(a, 2, "https", silent);
@@ -241,7 +242,8 @@ static void end_all(struct all *a)
     }
     for (int i = 0; i < STREAMS; i++)
         p->stream_close(w, a->streams[i], on_stream_closed, a);
-    p->timer_close(w, a->timer, on_timer_closed);
+    p->timer_set(w, &a->timer, UINT64_MAX);
+    p->mailbox_close(w, &a->mailbox, on_mailbox_closed, a);
     p->net_free(w, a->net);
 }
 
@@ -269,7 +271,7 @@ static void test_close_with_everything(void **state)
         assert_int_equal(wst_loop_close(loop, on_closed, &closed), 0);
         close_uv(&uv);
         assert_true(closed);
-        assert_int_equal(a.timer_closed, 1);
+        assert_int_equal(a.mailbox_closed, 1);
         assert_int_equal(a.streams_closed, STREAMS);
     }
     server_stop(silent);

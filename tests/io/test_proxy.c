@@ -104,6 +104,50 @@ static void test_refused(void **state)
     wst__proxies_fini(&p);
 }
 
+static const char *choose_allowed(const char *proxy, const char *host)
+{
+    static char chosen[128];
+    struct wst__proxies p;
+    struct wst_cause why;
+    const char *url;
+
+    assert_int_equal(wst__proxies_init(&p, proxy, NULL, fake_env, &why), 0);
+    p.allow_plaintext = true;
+    assert_int_equal(wst__proxies_choose(&p, false, host, 80, WST_STEP_TICKET, &url, &why), 0);
+    (void)strcpy(chosen, url);
+    wst__proxies_fini(&p);
+    return chosen;
+}
+
+/* Plain is allowed to loopback because it stays on this machine: so it must. */
+static void test_plain_loopback_stays(void **state)
+{
+    static const char *const env[] = {"http_proxy", "http://u:p@remote:3128", NULL};
+    static const char *const away[] = {
+        "http://remote:1",        "socks5h://10.0.0.1:1",       "remote",
+        "http://[2001:db8::1]:1", "http://localhost.example:1", "http://127.0.0.1@remote:1",
+        "socks5://notlocalhost:1"};
+    static const char *const home[] = {"http://127.0.0.1:1", "socks5h://u:p@localhost:1",
+                                       "127.0.0.9", "http://[::1]:1", "http://a.LOCALHOST:1/"};
+    static const char *const hosts[] = {"127.0.0.1", "127.1.2.3", "::1", "localhost",
+                                        "a.localhost"};
+
+    (void)state;
+    for (size_t h = 0; h < sizeof hosts / sizeof hosts[0]; h++) {
+        assert_string_equal(choose(env, NULL, NULL, false, hosts[h]), "");
+        for (size_t i = 0; i < sizeof away / sizeof away[0]; i++) {
+            assert_string_equal(choose(NULL, away[i], NULL, false, hosts[h]), "");
+            assert_string_equal(choose(NULL, away[i], NULL, true, hosts[h]), away[i]);
+            assert_string_equal(choose_allowed(away[i], hosts[h]), away[i]);
+        }
+        for (size_t i = 0; i < sizeof home / sizeof home[0]; i++)
+            assert_string_equal(choose(NULL, home[i], NULL, false, hosts[h]), home[i]);
+    }
+    assert_string_equal(choose(NULL, away[0], NULL, false, "128.0.0.1"), away[0]);
+    assert_string_equal(choose(NULL, away[0], NULL, false, "localhost.example"), away[0]);
+    assert_string_equal(choose(NULL, away[0], NULL, false, "mylocalhost"), away[0]);
+}
+
 static void test_kinds(void **state)
 {
     static const char *const kinds[] = {"http://p:1",    "socks4://p:1",  "socks4a://p:1",
@@ -202,8 +246,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_environment), cmocka_unit_test(test_options_win),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_no_proxy),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_plain_loopback_stays),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_no_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -445,6 +446,7 @@ static void end_in_every_way(struct both *b)
         struct wst_cause why;
         size_t wrote;
         struct iovec iov = {.iov_base = "x", .iov_len = 1};
+        struct pollfd loop = {.fd = uv_backend_fd(&b->w->uv), .events = POLLIN};
 
         connect_to(&p, b, s);
         assert_int_equal(pipe_write(&p, "x", 1), 0);
@@ -454,6 +456,7 @@ static void end_in_every_way(struct both *b)
         assert_non_null(strstr(p.why.text, "localhost"));
         assert_int_not_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
         world_run_for(b->w, 5);
+        assert_int_equal(poll(&loop, 1, 0), 0); /* Nothing keeps the loop awake. */
         pipe_close(&p);
         server_stop(s);
     }
@@ -813,11 +816,13 @@ static void test_refused(void **state)
     run_both(state, refuse_connection);
 }
 
+/* Nor is it one that collects small messages. */
 static void close_on_exec(struct both *b)
 {
     struct server *s = server_start(echo, NULL, b->ctx);
     struct pipe p = {0};
     int peers = 0;
+    int without_delay = 0;
 
     connect_to(&p, b, s);
     for (int fd = 3; fd < 64; fd++) {
@@ -828,6 +833,8 @@ static void close_on_exec(struct both *b)
             ntohs(to.sin_port) == server_port(s)) {
             peers++;
             assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+            assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &without_delay, &n), 0);
+            assert_true(without_delay);
         }
     }
     assert_int_equal(peers, 1);

@@ -648,7 +648,7 @@ static void test_pin_syntax(void **state)
         struct wst__net *net;
         struct wst_cause why;
 
-        assert_int_equal(wst__net_new(&w->io, &opt, NULL, &net, &why), WST_ERR_CONFIG);
+        assert_int_equal(wst__net_new(&w->io, &opt, &net, &why), WST_ERR_CONFIG);
         assert_memory_equal(why.text, "pinned_key", 10);
     }
 }

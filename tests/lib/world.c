@@ -118,7 +118,7 @@ struct wst__net *world_net_with(struct world *w, const struct wst__net_options *
     struct wst__net *net = NULL;
     struct wst_cause why;
 
-    assert_int_equal(wst__net_new(&w->io, opt, NULL, &net, &why), 0);
+    assert_int_equal(wst__net_new(&w->io, opt, &net, &why), 0);
     return net;
 }
 

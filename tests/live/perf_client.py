@@ -17,13 +17,15 @@ import subprocess
 import sys
 import threading
 
-# Mode of the client, type, how many, bound; the bound from libuv 1.45 on.  Measured on Debian 12
-# (gcc 12, -O2, with asserts, libuv 1.44): 1681, 1082, 233.  Debian 13's libuv 1.50 itself takes
-# more for each turn: 385 in a round trip, 30 in a turn that sends.
+# Mode of the client (conn: open and close), type, how many, bound; the bound from libuv 1.45 on.
+# Measured on Debian 12 (gcc 12, -O2, with asserts, libuv 1.44): 1681, 1082, 233.  Debian 13's libuv
+# 1.50 itself takes more for each turn: 385 in a round trip, 30 in a turn that sends.  Of "conn",
+# 95700, libcurl takes half: it is asserted for the baseline's alone (None).
 WORK = [
     ("echo", "text", 500, 1790, 2180),
     ("turn", "binary", 1000, 1140, 1180),
     ("recv", "text", 8000, 250, 250),
+    ("conn", "text", 100, 100_000, None),
 ]
 SIZE = 64
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -35,7 +37,8 @@ def head(opcode, n):
 
 class Server:
     """Answers one connection after another as the benchmark's server does: /echo sends each
-    message back, /send?count=N says one word after N, /recv?size=S&count=N pushes N."""
+    message back, /send?count=N says one word after N, /recv?size=S&count=N pushes N, /idle answers
+    a close frame."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -63,6 +66,9 @@ class Server:
             if "/recv" in request:
                 connection.sendall((head(1, SIZE) + b"x" * SIZE) * count)
             for number, payload in enumerate(self.messages(stream), 1):
+                if "/idle" in request:
+                    connection.sendall(head(8, len(payload)) + payload)
+                    return
                 if "/echo" in request:
                     connection.sendall(head(1, len(payload)) + payload)
                 elif number == count:
@@ -107,12 +113,14 @@ def main():
     failed = 0
     for mode, kind, count, old, new in WORK:
         bound = old if uv_version() < (1, 45) else new
+        if bound is None:
+            continue
         few, many = (instructions(sys.argv[1], server.port, mode, kind, n)
                      for n in (count, 2 * count))
         cost = (many - few) / count
         verdict = "ok" if cost <= bound else "TOO MANY"
         failed += cost > bound
-        print(f"{mode} {kind:7} {cost:7.1f} instructions, at most {bound}: {verdict}")
+        print(f"{mode} {kind:7} {cost:8.1f} instructions, at most {bound}: {verdict}")
     return 1 if failed else 0
 
 

@@ -28,8 +28,8 @@ SABOTAGES = [Sabotage(*row) for row in [
      STEPS, "if (cl->spent->hashes[i] == h)", "if (cl->spent->hashes[i] == h && h == 0)",
      "sim/test_sim_sequence", "ticket_handed_out_twice"),
     ("a reconnect goes without a ticket of its own", ["promise 1"],
-     ATTEMPT, "return c->policy.ticket_step ? WST_STATE_TICKET",
-     "return c->policy.ticket_step && c->attempt < 2 ? WST_STATE_TICKET",
+     ATTEMPT, "return c->policy->ticket_step ? WST_STATE_TICKET",
+     "return c->policy->ticket_step && c->attempt < 2 ? WST_STATE_TICKET",
      "sim/test_sim_sequence", "reconnect_with_a_new_ticket"),
     ("the next ticket is fetched before the wait", ["promise 1", "a ticket fetched before the wait"],
      SETTLE, "        delay = begin_wait(c, ev, told);\n",
@@ -71,14 +71,15 @@ SABOTAGES = [Sabotage(*row) for row in [
      EXPLORE, None),
     ("a step has no deadline", ["promise 4", "promise 12"],
      ATTEMPT, "WST__ACT_ENSURE_TOKEN, out);\n"
-     "    c->step_due = wst__after(ev->now_ms, c->policy.step_timeout_ms);",
+     "    c->step_due = wst__after(ev->now_ms, c->policy->step_timeout_ms);",
      "WST__ACT_ENSURE_TOKEN, out);",
      "sim/test_sim_sequence", "token_times_out"),
     ("the whole attempt has no deadline", ["promise 4", "promise 12"],
-     ATTEMPT, "    c->attempt_due = wst__after(ev->now_ms, c->policy.attempt_timeout_ms);\n", "",
+     ATTEMPT, "    c->attempt_due = wst__after(ev->now_ms, c->policy->attempt_timeout_ms);\n", "",
      "sim/test_sim_sequence", "attempt_times_out"),
     ("the driver does not arm its timer", ["promise 4"],
-     DRIVER, "    if (due == cl->armed_ms || !cl->timer)", "    if (due != cl->armed_ms || !cl->timer)",
+     DRIVER, "    if (due != wst__timer_due_ms(&cl->timer))",
+     "    if (due == wst__timer_due_ms(&cl->timer))",
      "sim/test_sim_failures", "ladder"),
     # ---- 5: paired events
     ("an end by stop is not told", ["promise 5"],
@@ -102,8 +103,8 @@ SABOTAGES = [Sabotage(*row) for row in [
      "lib/base/secret.c", "        wst__wipe(s->wst__bytes, s->len);", "        (void)s->len;",
      "base/test_base_secret", "test_drop_wipes"),
     ("the ticket is logged", ["promise 8"],
-     STEPS, "    cl->stats.tickets_fetched++;",
-     "    cl->stats.tickets_fetched++;\n    wst__log(&cl->log, WST_LOG_INFO, \"%s\", "
+     STEPS, "    cl->counts.tickets_fetched++;",
+     "    cl->counts.tickets_fetched++;\n    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, \"%s\", "
      "wst__secret_expose(&cl->ticket));",
      "sim/test_sim_seeds", None),
     # ---- 9: credentials go home only
@@ -158,7 +159,7 @@ SABOTAGES = [Sabotage(*row) for row in [
     # ---- 12: dead peers are found
     ("silence after a ping is not noticed", ["promise 12"],
      LINK, "    c->ping_left_ms = ev->now_ms;\n"
-     "    c->dead_due = wst__after(ev->now_ms, c->policy.ping_timeout_ms);",
+     "    c->dead_due = wst__after(ev->now_ms, c->policy->ping_timeout_ms);",
      "    c->ping_left_ms = ev->now_ms;\n    c->dead_due = WST__NEVER;",
      "sim/test_sim_link", "dead_peer"),
     ("a sleep is not noticed", ["promise 12"],

@@ -719,7 +719,7 @@ static unsigned situation(const struct seed *s)
     bits = bits << 2 | (unsigned)cl->core.dial;
     bits = bits << 2 | link;
     bits = bits << 1 | !wst__secret_empty(&cl->token.value);
-    bits = bits << 1 | (!wst__secret_empty(&cl->ticket) || cl->one_time_url.host);
+    bits = bits << 1 | (!wst__secret_empty(&cl->ticket) || cl->one_time_url);
     bits = bits << 1 | (cl->http || cl->provider_request);
     bits = bits << 1 | wst__driver_wants(cl);
     bits = bits << 1 | cl->paused;

@@ -1069,6 +1069,111 @@ static void token_is_forgotten_as_it_is_provided(void **state)
     tale_end(t);
 }
 
+static void forget(struct tale *t)
+{
+    (void)sim_forget_token(&t->app);
+}
+
+/* The same inside a callback, wherever that stands between the token and its use: no ticket is
+ * asked for without a token, as nobody. */
+static void token_is_forgotten_on_the_way_to_its_use(void **state)
+{
+    static const struct {
+        enum sim_cb cb;
+        unsigned nth;
+    } where[] = {{SIM_CB_PROGRESS, 3},  /* It arrived, */
+                 {SIM_CB_PROGRESS, 4},  /* it is ready, */
+                 {SIM_CB_STATE, 2},     /* step 2 begins, */
+                 {SIM_CB_PROGRESS, 5}}; /* and the ticket is asked for. */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof where / sizeof where[0]; i++) {
+        struct tale *t = tale_new();
+
+        tale_when(t, where[i].cb, where[i].nth, forget);
+        tale_start(t);
+        tale_run(t, 300);
+        assert_null(strstr(t->w.trace, "ws-ticket\n"));
+        assert_non_null(strstr(t->w.trace, "ws-ticket (token 2)\n"));
+        assert_true(t->app.open);
+        tale_end(t);
+    }
+}
+
+/* The upgrade that is to show the token is not written without it either. */
+static void token_is_forgotten_before_it_is_shown(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->app.config.ticket_step = WST_STEP_MODE_OMIT;
+    t->app.config.upgrade_bearer = 1;
+    t->w.server.bearer = t->w.server.no_tickets = true;
+    tale_start(t);
+    tale_run(t, 25);
+    (void)sim_forget_token(&t->app);
+    tale_run(t, 500);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    25] > forget_token\n"
+                   "[    30] dial: ready\n"
+                   "[    30] dial: dropped\n"
+                   "[    30] failed: TOKEN_REFUSED (token), next in 250 ms\n"
+                   "[   280] attempt 2\n"
+                   "[   280] POST /api/v1/auth/token\n"
+                   "[   280] dial api.example.com:443\n"
+                   "[   300] token: 200 token 2\n"
+                   "[   310] dial: ready\n"
+                   "[   310] upgrade with a token\n"
+                   "[   310] upgrade /ws\n"
+                   "[   320] server: 101\n"
+                   "[   330] open\n");
+    tale_end(t);
+}
+
+/* A token that came after step 1, was shown and refused: it is this one that is dropped. */
+static void token_is_set_before_it_is_shown(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->app.config.ticket_step = WST_STEP_MODE_OMIT;
+    t->app.config.upgrade_bearer = 1;
+    t->w.server.bearer = t->w.server.no_tickets = true;
+    t->w.server.reject_status = 401;
+    tale_start(t);
+    tale_run(t, 25);
+    (void)sim_set_token(&t->app, 77, 0); /* No good. */
+    tale_run(t, 600);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    25] > set_token\n"
+                   "[    30] dial: ready\n"
+                   "[    30] upgrade with a token\n"
+                   "[    30] upgrade /ws\n"
+                   "[    40] server: token rejected\n"
+                   "[    40] server: 401\n"
+                   "[    50] failed: UPGRADE_REFUSED (ticket) 401, next in 250 ms\n"
+                   "[   300] attempt 2\n"
+                   "[   300] POST /api/v1/auth/token\n"
+                   "[   300] dial api.example.com:443\n"
+                   "[   320] token: 200 token 2\n"
+                   "[   330] dial: ready\n"
+                   "[   330] upgrade with a token\n"
+                   "[   330] upgrade /ws\n"
+                   "[   340] server: 101\n"
+                   "[   350] open\n");
+    tale_end(t);
+}
+
 /* The user who logged out while open does not come back with the old token. */
 static void token_is_forgotten_while_open(void **state)
 {
@@ -1237,6 +1342,9 @@ int main(void)
         cmocka_unit_test(token_is_forgotten_during_its_fetch),
         cmocka_unit_test(token_is_forgotten_as_it_arrives),
         cmocka_unit_test(token_is_forgotten_as_it_is_provided),
+        cmocka_unit_test(token_is_forgotten_on_the_way_to_its_use),
+        cmocka_unit_test(token_is_forgotten_before_it_is_shown),
+        cmocka_unit_test(token_is_set_before_it_is_shown),
         cmocka_unit_test(token_is_forgotten_while_open),
         cmocka_unit_test(newer_token_survives),
         cmocka_unit_test(post),

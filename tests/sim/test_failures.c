@@ -647,6 +647,31 @@ static void token_refused_at_the_upgrade(void **state)
     tale_end(t);
 }
 
+/* A refusal whose body has no end, on a connection that nobody ends: when the time is up, what its
+ * head said counts. */
+static void refusal_without_an_end(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->links[0].raw = "HTTP/1.1 503 Busy\r\nRetry-After: 60\r\n\r\nbusy";
+    t->links[0].hangs = true;
+    tale_start(t);
+    tale_run(t, 11000);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
+                   "[    30] dial: ready\n"
+                   "[    40] ticket: 200 ticket 1\n"
+                   "[    40] upgrade /ws (ticket 1)\n"
+                   "[ 10040] failed: UPGRADE_REFUSED (soft) 503, next in 114055 ms\n");
+    tale_end(t);
+}
+
 /* After the last attempt there is no second one to tell whether it was ticket or token: the next
  * start brings a new token. */
 static void refused_in_the_last_attempt(void **state)
@@ -1168,6 +1193,7 @@ int main(void)
         cmocka_unit_test(refused_in_two_ways),
         cmocka_unit_test(refused_not_running),
         cmocka_unit_test(token_refused_at_the_upgrade),
+        cmocka_unit_test(refusal_without_an_end),
         cmocka_unit_test(refused_in_the_last_attempt),
         cmocka_unit_test(logged_out_by_the_server),
         cmocka_unit_test(upgrade_answered_200),

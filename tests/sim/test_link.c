@@ -156,6 +156,43 @@ static void ping_by_hand(void **state)
     tale_end(t);
 }
 
+/* Two in one turn leave together, and each has its pong. */
+static void two_pings_in_one_turn(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    tale_open(t);
+    (void)sim_ping(&t->app);
+    (void)sim_ping(&t->app);
+    tale_run(t, 100);
+    tale_expect(t, "[   100] > ping\n"
+                   "[   100] > ping\n"
+                   "[   100] client: ping\n"
+                   "[   100] client: ping\n"
+                   "[   120] pong after 20 ms\n"
+                   "[   120] pong after 20 ms\n");
+    tale_end(t);
+}
+
+/* One that is refused changes nothing: those before it are answered. */
+static void refused_ping(void **state)
+{
+    struct tale *t = tale_new();
+    unsigned accepted = 0;
+
+    (void)state;
+    t->w.tracing = false;
+    tale_open(t);
+    while (accepted < 1000 && sim_ping(&t->app) == 0)
+        accepted++;
+    assert_int_equal(sim_ping(&t->app), WST_ERR_QUEUE_FULL);
+    assert_true(accepted > 0 && accepted < 1000);
+    tale_run(t, 100);
+    assert_int_equal(t->app.counts[SIM_CB_PONG], 4); /* So many are timed. */
+    tale_end(t);
+}
+
 /* ---- Sleep and wake ------------------------------------------------------------------------ */
 
 /* After sleep the socket says open and is dead: it is probed at once. */
@@ -944,6 +981,8 @@ int main(void)
         cmocka_unit_test(any_byte_is_life),
         cmocka_unit_test(blocked_ping),
         cmocka_unit_test(ping_by_hand),
+        cmocka_unit_test(two_pings_in_one_turn),
+        cmocka_unit_test(refused_ping),
         cmocka_unit_test(sleep_while_open),
         cmocka_unit_test(sleep_in_backoff),
         cmocka_unit_test(wake_in_backoff),

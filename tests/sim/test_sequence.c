@@ -1,6 +1,7 @@
 /* Stories of the sequence: token, ticket, and the dial beside them, until the link is open. */
 #include "sim/tale.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void first_connect(void **state)
@@ -643,6 +644,24 @@ static void token_without_ticket(void **state)
     tale_end(t);
 }
 
+/* Those that steps 1 and 2 brought, and the application's own, in one header (RFC 6265, 5.4). */
+static void cookies_of_both(void **state)
+{
+    static const struct wst_header own = {WST_STEP_NONE, "Cookie", "own=1"};
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.config.cookies = 1;
+    t->app.config.headers = &own;
+    t->app.config.header_count = 1;
+    (void)snprintf(t->w.cookie, sizeof t->w.cookie, "lb=7");
+    tale_start(t);
+    tale_run(t, 100);
+    assert_non_null(strstr(t->w.trace, "upgrade with cookies: lb=7; own=1\n"));
+    assert_true(t->app.open);
+    tale_end(t);
+}
+
 /* The reply names the whole URL: nothing can be dialed before it. */
 static void whole_one_time_url(void **state)
 {
@@ -668,6 +687,37 @@ static void whole_one_time_url(void **state)
                    "[    80] server: 101\n"
                    "[    90] connecting -> open\n"
                    "[    90] open\n");
+    tale_end(t);
+}
+
+/* It is forgotten, as the ticket is: the world looks after each event. */
+static void one_time_url_that_cannot_be_used(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->app.config.url_pointer = "/url";
+    t->w.server.whole_url = true;
+    t->tickets[0].status = 200;
+    t->tickets[0].body = "{\"url\":\"ws://edge.example.com/live?ticket=1\"}";
+    tale_start(t);
+    tale_run(t, 400);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
+                   "[    40] ticket: 200\n"
+                   "[    40] failed: BAD_REPLY (transient), next in 250 ms\n"
+                   "[   290] attempt 2\n"
+                   "[   290] GET /api/v1/ws-ticket (token 1)\n"
+                   "[   310] ticket: 200 ticket 1\n"
+                   "[   310] dial edge.example.com:443\n"
+                   "[   340] dial: ready\n"
+                   "[   340] upgrade /live (ticket 1)\n"
+                   "[   350] server: 101\n"
+                   "[   360] open\n");
     tale_end(t);
 }
 
@@ -1053,7 +1103,9 @@ int main(void)
         cmocka_unit_test(no_token_step),
         cmocka_unit_test(no_ticket_step),
         cmocka_unit_test(token_without_ticket),
+        cmocka_unit_test(cookies_of_both),
         cmocka_unit_test(whole_one_time_url),
+        cmocka_unit_test(one_time_url_that_cannot_be_used),
         cmocka_unit_test(ticket_as_subprotocol),
         cmocka_unit_test(ticket_as_chosen_subprotocol),
         cmocka_unit_test(ticket_as_header),

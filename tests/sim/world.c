@@ -22,29 +22,6 @@ struct sim_event {
     uint64_t n;
 };
 
-struct wst__timer {
-    void (*cb)(void *arg);
-    void *arg;
-    uint64_t due_ms;  /* Monotonic. */
-    uint64_t fire_us; /* The same, and perhaps a little late. */
-    bool closed;
-    void (*closed_cb)(void *arg);
-};
-
-struct post {
-    void (*fn)(void *a, void *b);
-    void *a, *b;
-    struct post *next;
-};
-
-struct wst__mailbox {
-    struct sim_world *w;
-    struct post *first, **last;
-    bool closing, closed;
-    void (*closed_cb)(void *arg);
-    void *closed_arg;
-};
-
 struct wst__net {
     bool cookies;
     bool freed;
@@ -247,18 +224,6 @@ void sim_suspend(struct sim_world *w, uint64_t ms)
 
 /* ---- The timer ----------------------------------------------------------------------------- */
 
-static int timer_new(void *world, void (*cb)(void *arg), void *arg, struct wst__timer **out)
-{
-    struct sim_world *w = world;
-    struct wst__timer *t = sim_alloc(w, sizeof *t);
-
-    t->cb = cb;
-    t->arg = arg;
-    t->due_ms = t->fire_us = UINT64_MAX;
-    w->timer = *out = t;
-    return 0;
-}
-
 static uint64_t lateness_ms(struct sim_world *w)
 {
     struct sim_unit before;
@@ -276,43 +241,21 @@ static void timer_set(void *world, struct wst__timer *t, uint64_t due_ms)
 {
     struct sim_world *w = world;
 
-    if (t->closed)
-        sim_fail(w, "timer_set after timer_close");
-    t->due_ms = due_ms;
-    t->fire_us = UINT64_MAX;
+    w->timer = due_ms != UINT64_MAX ? t : NULL;
+    t->node.key = due_ms;
+    w->timer_fire_us = UINT64_MAX;
     if (due_ms < UINT64_MAX / 1000 - w->timer_late_ms)
-        t->fire_us = (due_ms + lateness_ms(w)) * 1000;
-}
-
-static void timer_gone(struct sim_world *w, void *obj, uint64_t n)
-{
-    struct wst__timer *t = obj;
-
-    (void)w;
-    (void)n;
-    t->closed_cb(t->arg);
-}
-
-static void timer_close(void *world, struct wst__timer *t, void (*closed)(void *arg))
-{
-    struct sim_world *w = world;
-
-    if (t->closed)
-        sim_fail(w, "timer_close twice");
-    t->closed = true;
-    t->due_ms = t->fire_us = UINT64_MAX;
-    t->closed_cb = closed;
-    sim_after(w, 0, timer_gone, t, 0);
+        w->timer_fire_us = (due_ms + lateness_ms(w)) * 1000;
 }
 
 bool sim_timer_armed(const struct sim_world *w)
 {
-    return w->timer && w->timer->due_ms != UINT64_MAX;
+    return w->timer;
 }
 
 uint64_t sim_timer_due_ms(const struct sim_world *w)
 {
-    return w->timer->due_ms;
+    return wst__timer_due_ms(w->timer);
 }
 
 /* ---- Turns --------------------------------------------------------------------------------- */
@@ -359,9 +302,9 @@ static bool run_turn(struct sim_world *w)
 
 static uint64_t timer_real_us(const struct sim_world *w)
 {
-    if (!w->timer || w->timer->fire_us == UINT64_MAX)
+    if (!w->timer || w->timer_fire_us == UINT64_MAX)
         return UINT64_MAX;
-    return mono_to_real(w, w->timer->fire_us);
+    return mono_to_real(w, w->timer_fire_us);
 }
 
 static void fire_timer(struct sim_world *w)
@@ -370,7 +313,8 @@ static void fire_timer(struct sim_world *w)
 
     if (++w->timers_in_row > MAX_TURNS)
         sim_fail(w, "the timer spins");
-    t->due_ms = t->fire_us = UINT64_MAX;
+    w->timer = NULL;
+    t->node.key = UINT64_MAX;
     t->cb(t->arg);
 }
 
@@ -460,57 +404,37 @@ static int random_bytes(void *world, void *p, size_t n)
 
 static void mailbox_run(struct sim_world *w, void *obj, uint64_t n)
 {
-    struct wst__mailbox *box = obj;
-
-    (void)w;
+    (void)obj;
     (void)n;
-    while (box->first && !box->closed) {
-        struct post *post = box->first;
+    while (w->first) {
+        struct wst__letter *letter = w->first;
 
-        box->first = post->next;
-        if (!box->first)
-            box->last = &box->first;
-        post->fn(post->a, post->b);
+        w->first = letter->next;
+        if (!w->first)
+            w->last = &w->first;
+        if (w->closing && letter == &w->closing->last) {
+            w->closing = NULL;
+            if (sim_timer_armed(w))
+                sim_fail(w, "a timer is armed after the end");
+        }
+        letter->run(letter->arg);
     }
 }
 
-static int mailbox_new(void *world, struct wst__mailbox **out)
+static void put_letter(struct sim_world *w, struct wst__letter *letter)
 {
-    struct sim_world *w = world;
-    struct wst__mailbox *box = sim_alloc(w, sizeof *box);
-
-    box->w = w;
-    box->last = &box->first;
-    w->mailbox = *out = box;
-    return 0;
+    letter->next = NULL;
+    *w->last = letter;
+    w->last = &letter->next;
+    sim_after(w, 0, mailbox_run, NULL, 0);
 }
 
-static int mailbox_post(struct wst__mailbox *box, void (*fn)(void *a, void *b), void *a, void *b)
+static int mailbox_post(void *world, struct wst__mailbox *box, struct wst__letter *letter)
 {
-    struct post *post;
-
-    if (box->closed) {
-        sim_fail(box->w, "mailbox_post after it was gone");
-        return WST_ERR_NOMEM;
-    }
-    post = sim_alloc(box->w, sizeof *post);
-    post->fn = fn;
-    post->a = a;
-    post->b = b;
-    *box->last = post;
-    box->last = &post->next;
-    sim_after(box->w, 0, mailbox_run, box, 0);
+    if (box->closing)
+        return WST_ERR_CLOSING;
+    put_letter(world, letter);
     return 0;
-}
-
-static void mailbox_gone(struct sim_world *w, void *obj, uint64_t n)
-{
-    struct wst__mailbox *box = obj;
-
-    mailbox_run(w, obj, n);
-    box->closed = true;
-    if (box->closed_cb)
-        box->closed_cb(box->closed_arg);
 }
 
 static void mailbox_close(void *world, struct wst__mailbox *box, void (*closed)(void *arg),
@@ -521,20 +445,20 @@ static void mailbox_close(void *world, struct wst__mailbox *box, void (*closed)(
     if (box->closing)
         sim_fail(w, "mailbox_close twice");
     box->closing = true;
-    box->closed_cb = closed;
-    box->closed_arg = arg;
-    sim_after(w, 0, mailbox_gone, box, 0);
+    box->last.run = closed;
+    box->last.arg = arg;
+    w->closing = box;
+    put_letter(w, &box->last);
 }
 
 /* ---- The net ------------------------------------------------------------------------------- */
 
-static int net_new(void *world, const struct wst__net_options *opt, const struct wst__log *log,
-                   struct wst__net **out, struct wst_cause *why)
+static int net_new(void *world, const struct wst__net_options *opt, struct wst__net **out,
+                   struct wst_cause *why)
 {
     struct sim_world *w = world;
     struct wst__net *net = sim_alloc(w, sizeof *net);
 
-    (void)log;
     (void)why;
     net->cookies = opt->cookies;
     w->net = *out = net;
@@ -683,6 +607,7 @@ void sim_world_init(struct sim_world *w, uint64_t seed)
     wst__rng_init(&w->entropy, seed);
     wst__rng_init(&w->entropy, wst__rng_next(&w->entropy));
     w->turns.next = w->turns.prev = &w->turns;
+    w->last = &w->first;
     w->server.token_life_s = 3600;
     w->server.ticket_life_s = 30;
     w->server.reject_close = 4401;
@@ -691,12 +616,9 @@ void sim_world_init(struct sim_world *w, uint64_t seed)
         .clock = clock_read,
         .polled_ms = polled_ms,
         .random = random_bytes,
-        .timer_new = timer_new,
         .timer_set = timer_set,
-        .timer_close = timer_close,
         .turn_ask = turn_ask,
         .turn_drop = turn_drop,
-        .mailbox_new = mailbox_new,
         .mailbox_post = mailbox_post,
         .mailbox_close = mailbox_close,
         .net_new = net_new,

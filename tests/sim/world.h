@@ -51,7 +51,8 @@ struct sim_ws_plan {
     uint64_t chunk_ms;   /* Between two pieces. */
     size_t window;       /* What the client's kernel takes; 0: 64 KiB. */
     bool silent;         /* Reads the request and says nothing. */
-    const char *raw;     /* Says this instead of a response. */
+    const char *raw;     /* Says this instead of a response, */
+    bool hangs;          /* and does not end the connection behind it. */
     int status;          /* Refuses with this; 0: by itself. */
     const char *headers; /* Of that refusal, each line ended. */
     const char *body;
@@ -140,13 +141,15 @@ struct sim_world {
     struct sim_event *heap;
     size_t heap_count, heap_room;
     uint64_t seq;
-    struct wst__turn turns; /* A ring. */
-    unsigned turns_in_row;  /* Without an event between them. */
-    unsigned timers_in_row; /* Without time passing. */
-    bool shuffles;          /* Turns and events of one moment come in any order. */
-    struct wst__timer *timer;
-    uint64_t timer_late_ms; /* At most so late, at random. */
-    struct wst__mailbox *mailbox;
+    struct wst__turn turns;            /* A ring. */
+    unsigned turns_in_row;             /* Without an event between them. */
+    unsigned timers_in_row;            /* Without time passing. */
+    bool shuffles;                     /* Turns and events of one moment come in any order. */
+    struct wst__timer *timer;          /* The one that is armed; NULL: none is. */
+    uint64_t timer_fire_us;            /* When it is due, and perhaps a little late. */
+    uint64_t timer_late_ms;            /* At most so late, at random. */
+    struct wst__letter *first, **last; /* The mailbox. */
+    struct wst__mailbox *closing;
     /* What is under way. */
     struct wst__net *net;
     struct wst__http *http;     /* The one. */

@@ -199,6 +199,9 @@ static void on_tapped_request(struct wst__stream *s, const char *head)
     find_header(head, "Authorization", text, sizeof text);
     if (*text)
         sim_trace(w, "upgrade with a token");
+    find_header(head, "Cookie", text, sizeof text);
+    if (*text)
+        sim_trace(w, "upgrade with cookies: %s", text);
     find_ticket_text(w, head, text, sizeof text);
     t = *text ? sim_ticket_find(w, text) : NULL;
     check_request(w, head);
@@ -405,7 +408,8 @@ static void answer_request(struct wst__stream *s, const char *head)
         end_to_client(s, WST_ERR_EOF);
     } else if (p->raw) {
         to_client(s, p->raw, strlen(p->raw));
-        end_to_client(s, WST_ERR_EOF);
+        if (!p->hangs)
+            end_to_client(s, WST_ERR_EOF);
     } else if (p->status) {
         refuse_upgrade(s, p->status, p->headers ? p->headers : "", p->body ? p->body : "");
     } else if (redeem(s, head)) {
