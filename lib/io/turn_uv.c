@@ -61,8 +61,7 @@ static void ring_move(struct wst__turn *to, struct wst__turn *from)
 
 static void run(struct wst__turn *turn)
 {
-    turn->asked = false;
-    ring_remove(turn);
+    wst__turn_drop(turn);
     turn->cb(turn->arg); /* May drop others, and be gone afterwards. */
 }
 

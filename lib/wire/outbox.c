@@ -205,10 +205,12 @@ WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_e
     return rc;
 }
 
-/* Takes the block that lies ready, if it is as large as the last one was. */
-static inline bool take_ready_block(struct wst__outbox *o, struct wst__ws_pool *pool)
+/* Room for a short message: in the block, or in one that lies ready and is as large as the last. */
+static inline bool has_room(struct wst__outbox *o, struct wst__ws_pool *pool, size_t need)
 {
-    if (!pool->small.data || pool->small.cap < pool->burst)
+    if (o->block.data)
+        return o->low - o->tail >= need;
+    if (pool->small.cap < WST__POOL_BLOCK_MIN || pool->small.cap < pool->burst)
         return false;
     o->block = pool->small;
     o->low = o->high = o->block.cap;
@@ -229,8 +231,7 @@ int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, ui
     uint8_t *to;
 
     if (n - 1 >= SHORT_MAX || o->control || pool->keys_left < KEY ||
-        (!o->block.data && !take_ready_block(o, pool)) || o->low - o->tail < need ||
-        o->tail - o->head + o->high - o->low + need > o->low_water)
+        o->tail - o->head + o->high - o->low + need > o->low_water || !has_room(o, pool, need))
         return wst__outbox_data(o, env, first, data, n, ref, n);
     to = put_mark(o, n + SHORT_HEAD, ref, n);
     to[0] = first;

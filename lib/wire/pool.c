@@ -70,11 +70,11 @@ int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least
     return b->data ? 0 : WST_ERR_NOMEM;
 }
 
-void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block old)
+void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block b)
 {
     size_t smallest = 0;
 
-    if (!old.data)
+    if (!b.data)
         return;
     if (pool->blocks_count == WST__POOL_BLOCKS) {
         /* The smallest of the five goes: large ones are dear to make again. */
@@ -82,16 +82,16 @@ void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block old)
             if (pool->blocks[i].cap < pool->blocks[smallest].cap)
                 smallest = i;
         }
-        if (pool->blocks[smallest].cap < old.cap) {
+        if (pool->blocks[smallest].cap < b.cap) {
             struct wst__block out = remove_block(pool, smallest);
 
             wst__free(out.data);
         }
     }
-    if (pool->blocks_count == WST__POOL_BLOCKS || old.cap > WST__POOL_BYTES - pool->blocks_bytes) {
-        wst__free(old.data);
+    if (pool->blocks_count == WST__POOL_BLOCKS || b.cap > WST__POOL_BYTES - pool->blocks_bytes) {
+        wst__free(b.data);
         return;
     }
-    pool->blocks[pool->blocks_count++] = old;
-    pool->blocks_bytes += old.cap;
+    pool->blocks[pool->blocks_count++] = b;
+    pool->blocks_bytes += b.cap;
 }
