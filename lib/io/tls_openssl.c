@@ -257,9 +257,16 @@ static void close_pem(BIO *bio, struct wst__buf *bytes)
     wst__buf_fini(bytes);
 }
 
+/* One whose strength it had no memory to look up counts as one of no bits: too weak. */
+static bool is_whole(const EVP_PKEY *key)
+{
+    return key && EVP_PKEY_get_security_bits(key) > 0;
+}
+
 /*
- * OpenSSL passes in silence over a public key that it could not decode for want of memory, and
- * then trusts nothing that it has signed.  If it can be decoded now, that is what happened.
+ * OpenSSL passes in silence over a public key that it could not decode for want of memory, or not
+ * wholly, and then trusts nothing that it has signed.  If it can be decoded now, that is what
+ * happened.
  */
 static bool lost_its_key(X509 *cert)
 {
@@ -269,14 +276,14 @@ static bool lost_its_key(X509 *cert)
     bool lost;
     int n;
 
-    if (X509_get0_pubkey(cert))
+    if (is_whole(X509_get0_pubkey(cert)))
         return false;
     ERR_clear_error();
     n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
     at = spki;
     if (n > 0)
         key = d2i_PUBKEY(NULL, &at, n);
-    lost = lacked_memory() || key;
+    lost = lacked_memory() || is_whole(key);
     EVP_PKEY_free(key);
     OPENSSL_free(spki);
     return lost; /* Else it is an algorithm that OpenSSL does not know. */
