@@ -49,6 +49,8 @@ static const char *what_to_do(enum wst_step step, int status)
         return step == WST_STEP_TOKEN ? "; check the credentials of the token request" : "";
     if (status == 400 && step == WST_STEP_TOKEN)
         return "; check token_body, and whether this server uses tickets at all (ticket_step)";
+    if (status == 426 && step != WST_STEP_CONNECT)
+        return "; this is a WebSocket endpoint: does the server use tickets at all (ticket_step)?";
     if (status == 404)
         return step == WST_STEP_TOKEN    ? "; check token_url"
                : step == WST_STEP_TICKET ? "; check ticket_url"

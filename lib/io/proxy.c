@@ -58,14 +58,35 @@ static bool known_scheme(const char *url)
     return false;
 }
 
+/* HOST, HOST:PORT, as wst__proxy_name() gives it; no IPv6 address without brackets. */
+static bool is_place(const char *name)
+{
+    const char *end = *name == '[' ? strchr(name, ']') : name + strcspn(name, ":");
+    size_t digits;
+
+    if (!end || end == name)
+        return false;
+    end += *end == ']';
+    if (*end == '\0')
+        return true;
+    digits = strspn(end + 1, "0123456789");
+    return *end == ':' && digits > 0 && digits <= 5 && end[1 + digits] == '\0' &&
+           strtoul(end + 1, NULL, 10) - 1 < 65535;
+}
+
 /* Refuses by name what cannot serve all three steps. */
 static int check(const char *url, int code, enum wst_step step, struct wst_cause *why)
 {
     char name[128];
 
-    if (known_scheme(url))
-        return 0;
     wst__proxy_name(url, name, sizeof name);
+    if (known_scheme(url) && (is_place(name) || !*url || *name == '('))
+        return 0;
+    if (known_scheme(url))
+        return wst__cause(why, code, step,
+                          "proxy: \"%s\" is no place of a proxy; it must be HOST:PORT, with a port "
+                          "from 1 to 65535",
+                          name);
     if (scheme_is(url, "https"))
         return wst__cause(why, code, step,
                           "proxy: the https:// proxy %s cannot carry the WebSocket; "

@@ -118,8 +118,7 @@ int wst__tls_verify_cause(struct wst_cause *why, enum wst_step step, const char 
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         (void)wst__cause(why, rc, step,
-                         "the certificate of %s: its issuer is not trusted (%s); ca_file must hold "
-                         "a private CA, as it was when the client was made",
+                         "the certificate of %s: its issuer is not trusted (%s); is it in ca_file?",
                          host, X509_verify_cert_error_string(error));
         break;
     case X509_V_ERR_APPLICATION_VERIFICATION:

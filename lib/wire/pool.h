@@ -57,7 +57,7 @@ static inline void wst__pool_give_frames(struct wst__ws_pool *pool, struct wst__
 
 /* The slow ways of the two below. */
 int wst__pool_find(struct wst__ws_pool *pool, struct wst__block *b, size_t least, size_t want);
-void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block old);
+void wst__pool_keep(struct wst__ws_pool *pool, struct wst__block b);
 
 /*
  * Gives |b|, which is empty, a block of |least| bytes or more: one of |want| (>= |least|) when one

@@ -31,6 +31,9 @@ static void words_of_a_status(void **state)
          "the token request was answered 404 Not Found; check token_url"},
         {WST_STEP_TICKET, 404, WST_ERR_HTTP_STATUS,
          "the ticket request was answered 404 Not Found; check ticket_url"},
+        {WST_STEP_TICKET, 426, WST_ERR_HTTP_STATUS,
+         "the ticket request was answered 426 Upgrade Required; this is a WebSocket endpoint: does "
+         "the server use tickets at all (ticket_step)?"},
         {WST_STEP_TICKET, 405, WST_ERR_HTTP_STATUS,
          "the ticket request was answered 405 Method Not Allowed; check ticket_method"},
         {WST_STEP_TICKET, 503, WST_ERR_HTTP_STATUS,

@@ -104,6 +104,40 @@ static void test_refused(void **state)
     wst__proxies_fini(&p);
 }
 
+/* It would be tried again and again, as if the network were bad. */
+static void test_no_place(void **state)
+{
+    static const char *const bad[] = {"http://",
+                                      "http://user:hunter2@",
+                                      "http://user@:99999",
+                                      ":80",
+                                      "::::",
+                                      "socks5h://h:",
+                                      "h:0",
+                                      "h:65536",
+                                      "h:80x",
+                                      "[::1",
+                                      "::1:80",
+                                      "[]x"};
+    static const char *const good[] = {
+        "", "h", "http://h:1/", "h:65535", "[::1]:80", "socks5://[::1]", "http://user:p/w@h:80"};
+    struct wst__proxies p;
+    struct wst_cause why;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (wst__proxies_init(&p, bad[i], NULL, fake_env, &why) != WST_ERR_CONFIG)
+            fail_msg("%s is accepted", bad[i]);
+        assert_non_null(strstr(why.text, "HOST:PORT"));
+        assert_null(strstr(why.text, "hunter2"));
+    }
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (wst__proxies_init(&p, good[i], NULL, fake_env, &why) != 0)
+            fail_msg("%s: %s", good[i], why.text);
+        wst__proxies_fini(&p);
+    }
+}
+
 static const char *choose_allowed(const char *proxy, const char *host)
 {
     static char chosen[128];
@@ -245,9 +279,13 @@ static void test_no_proxy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_options_win),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_plain_loopback_stays),
-        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_options_win),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_plain_loopback_stays),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_no_proxy),
     };
 

@@ -411,6 +411,7 @@ CALL(int, X509_check_ip_asc, (X509 * cert, const char *address, unsigned flags),
 CALL(int, X509_check_purpose, (X509 * cert, int purpose, int ca), (cert, purpose, ca), MINUS(0))
 CALL(X509 *, X509_dup, (const X509 *cert), (cert), NOTHING)
 CALL(EVP_PKEY *, X509_get0_pubkey, (const X509 *cert), (cert), NOTHING)
+CALL(int, EVP_PKEY_get_security_bits, (const EVP_PKEY *key), (key), ZERO)
 CALL(OPENSSL_STACK *, OPENSSL_sk_new_null, (void), (), NOTHING)
 CALL(int, OPENSSL_sk_push, (OPENSSL_STACK * stack, const void *p), (stack, p), ZERO)
 /* What SSL_get_error() tells of a call comes from OpenSSL's queue of errors. */
