@@ -483,6 +483,8 @@ static void write_to_dead_peer(struct both *b, conn_fn fn, size_t pieces)
         size_t wrote;
 
         rc = wst__stream_write(p.stream, iov, pieces, &wrote, &why);
+        for (int ms = 0; ms < 10000 && !server_has_closed(s); ms++)
+            world_run_for(b->w, 1);
         world_run_for(b->w, 2);
     }
     assert_int_equal(rc, WST_ERR_RESET);

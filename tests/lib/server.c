@@ -281,6 +281,18 @@ int server_resumed(const struct server *s)
     return s->resumed;
 }
 
+bool server_has_closed(struct server *s)
+{
+    bool closed;
+
+    (void)pthread_mutex_lock(&s->lock);
+    closed = s->count > 0;
+    for (int i = 0; i < s->count; i++)
+        closed = closed && s->fds[i] < 0;
+    (void)pthread_mutex_unlock(&s->lock);
+    return closed;
+}
+
 void server_stop(struct server *s)
 {
     (void)pthread_mutex_lock(&s->lock);

@@ -34,6 +34,8 @@ uint16_t server_port(const struct server *s);
 int server_accepted(const struct server *s);
 int server_handshakes(const struct server *s);
 int server_resumed(const struct server *s);
+/* Are all connections that it has had closed, at least one? */
+bool server_has_closed(struct server *s);
 /* Wakes every function that blocks, waits for all and frees. */
 void server_stop(struct server *s);
 
