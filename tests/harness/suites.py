@@ -15,6 +15,7 @@ import glob
 import os
 import re
 import shutil
+import time
 
 import proc
 from coverage import judge_report as judge_coverage
@@ -37,6 +38,7 @@ class Place:
 
     def __init__(self, quick=False, long=False, fuzz_seconds=None):
         self.top = os.path.join(TOP, "build-run")
+        self.begun = time.time()
         self.quick, self.long = quick, long
         self.env = {"WST_LONG": "1"} if long else {}
         if fuzz_seconds is None:
@@ -334,10 +336,12 @@ SECRETS = re.compile(rb"c4n4ry|l3ft0v3r|eyJhbGciOi[\w-]+\.[\w-]+")
 
 
 def searched(place):
-    """Nothing that any suite has written holds a secret."""
+    """Nothing that any suite has written holds a secret; logs of earlier runs were searched then."""
     paths = glob.glob(place.top + "/logs/*") + glob.glob(place.top + "/*/meson-logs/testlog*.txt")
     guilty = []
     for path in paths:
+        if os.path.getmtime(path) < place.begun - 1:
+            continue
         with open(path, "rb") as content:
             if SECRETS.search(content.read()):
                 guilty.append(os.path.relpath(path, place.top))
