@@ -405,6 +405,8 @@ static const struct excuse {
      "Aborted", "abort+"},
     {"libcurl's check of a pinned key does not look whether it has a digest", OWNER_OPENSSL,
      ANYWHERE, "libcurl.so.4", "Segmentation fault", "SHA256_Update"},
+    {"libcurl asks a TLS connection in vain that had no memory to read, until a deadline ends it",
+     OWNER_OPENSSL, ANYWHERE, "libcurl.so.4", "the loop has spun", NULL},
     {"libcurl loses the pinned key when it has no digest", OWNER_OPENSSL, ANYWHERE, "libcurl.so.4",
      "blocks of libcurl are left", NULL},
 };
