@@ -49,3 +49,8 @@ void wst__wipe(void *p, size_t n)
     if (n)
         set(p, 0, n);
 }
+
+bool wst__same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}

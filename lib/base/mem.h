@@ -2,6 +2,7 @@
 #ifndef WST_BASE_MEM_H
 #define WST_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void *wst__malloc(size_t n);
@@ -12,6 +13,8 @@ void wst__free(void *p);
 /* Copies a string; NULL when out of memory, and for NULL. */
 char *wst__strdup(const char *s);
 char *wst__strndup(const char *s, size_t n);
+/* The same text, or both NULL. */
+bool wst__same_text(const char *a, const char *b);
 /* Overwrites memory in a way that a compiler does not remove. */
 void wst__wipe(void *p, size_t n);
 

@@ -68,16 +68,12 @@ static int set_up(struct wst__net *net, const struct wst__net_options *opt, stru
     return rc;
 }
 
-static bool is_same(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* Cookies are each client's own. */
 static bool is_equal(const struct wst__net *a, const struct wst__net *b)
 {
     return a->trust == b->trust && a->multi == b->multi && !a->share && !b->share &&
-           is_same(a->interface, b->interface) && wst__proxies_equal(&a->proxies, &b->proxies);
+           wst__same_text(a->interface, b->interface) &&
+           wst__proxies_equal(&a->proxies, &b->proxies);
 }
 
 /* Only the newest few are looked at: clients that are equal are made one after another. */

@@ -135,15 +135,10 @@ void wst__proxies_fini(struct wst__proxies *p)
     drop(&p->no_proxy);
 }
 
-static bool is_same(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 bool wst__proxies_equal(const struct wst__proxies *a, const struct wst__proxies *b)
 {
-    return is_same(a->secure, b->secure) && is_same(a->plain, b->plain) &&
-           is_same(a->no_proxy, b->no_proxy) && a->allow_plaintext == b->allow_plaintext;
+    return wst__same_text(a->secure, b->secure) && wst__same_text(a->plain, b->plain) &&
+           wst__same_text(a->no_proxy, b->no_proxy) && a->allow_plaintext == b->allow_plaintext;
 }
 
 /* ---- What stays on this machine ------------------------------------------------------------ */

@@ -657,17 +657,14 @@ void wst__trust_forget(struct wst__trust_wait *wait)
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static bool same_options(const struct wst__trust_files *f, const struct wst__net_options *opt)
 {
-    return same_text(f->ca_file, opt->ca_file) && same_text(f->ca_dir, opt->ca_dir) &&
-           same_text(f->ca_pem, opt->ca_pem) && same_text(f->client_cert, opt->client_cert) &&
-           same_text(f->client_key, opt->client_key) && same_text(f->pinned_key, opt->pinned_key) &&
-           f->tls13_only == opt->tls13_only && f->insecure == opt->insecure;
+    return wst__same_text(f->ca_file, opt->ca_file) && wst__same_text(f->ca_dir, opt->ca_dir) &&
+           wst__same_text(f->ca_pem, opt->ca_pem) &&
+           wst__same_text(f->client_cert, opt->client_cert) &&
+           wst__same_text(f->client_key, opt->client_key) &&
+           wst__same_text(f->pinned_key, opt->pinned_key) && f->tls13_only == opt->tls13_only &&
+           f->insecure == opt->insecure;
 }
 
 /* One "sha256//BASE64" of |n| bytes. */
