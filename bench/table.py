@@ -25,10 +25,11 @@ def median(values):
 
 
 def spread(values):
-    """Median, with the smallest and the largest."""
+    """Median, with the quartiles."""
     if len(values) < 2:
         return number(values[0])
-    return f"{number(median(values))} ({number(min(values))}–{number(max(values))})"
+    lower, _, upper = statistics.quantiles(values, method="inclusive")
+    return f"{number(median(values))} ({number(lower)}–{number(upper)})"
 
 
 def verdict(value, goal):

@@ -27,13 +27,15 @@ static void finish(void)
     uv_stop(uv);
 }
 
-static void send_one(void)
+/* False: the queue is full. */
+static bool send_one(void)
 {
     int rc = wst_client_send(client, type, bench.payload, bench.size, NULL);
 
-    if (rc != 0)
+    if (rc != 0 && rc != WST_ERR_QUEUE_FULL)
         bench_die("send", wst_strerror(rc));
-    sent++;
+    sent += rc == 0;
+    return rc == 0;
 }
 
 /* ---- Sending ------------------------------------------------------------------------------- */
@@ -41,9 +43,8 @@ static void send_one(void)
 /* As many as it takes to be above the low-water mark: then on_drained goes on. */
 static void send_burst(void)
 {
-    do
-        send_one();
-    while (sent < bench.count && wst_client_buffered(client) <= LOW_WATER);
+    while (send_one() && sent < bench.count && wst_client_buffered(client) <= LOW_WATER) {
+    }
 }
 
 static void on_drained(struct wst_client *c, void *arg)
@@ -59,12 +60,11 @@ static void on_idle(uv_idle_t *handle)
     (void)handle; /* It keeps the loop from sleeping. */
 }
 
-/* One in each turn, as long as the kernel takes them. */
+/* One in each turn, as long as there is room for them. */
 static void on_prepare(uv_prepare_t *handle)
 {
     if (sent < bench.count) {
-        if (wst_client_buffered(client) <= LOW_WATER)
-            send_one();
+        (void)send_one();
         return;
     }
     uv_prepare_stop(handle);
@@ -111,7 +111,7 @@ static void on_open(struct wst_client *c, const char *subprotocol, void *arg)
         uv_idle_start(&idle, on_idle);
     } else if (bench.mode == MODE_ECHO) {
         begun = bench_ns();
-        send_one();
+        (void)send_one();
     }
 }
 
@@ -126,7 +126,7 @@ static void on_echo(void)
         return;
     }
     begun = bench_ns();
-    send_one();
+    (void)send_one();
 }
 
 static void on_message(struct wst_client *c, enum wst_message_type t, const void *data, size_t n,
