@@ -764,17 +764,23 @@ static void take_step(struct wst_client *cl, const struct wst__event *ev)
         carry_out(cl, &actions.list[i]);
 }
 
-/* A start or stop out of on_verdict is the user's will: it comes before the failure. */
+/*
+ * A start or stop out of on_verdict is the user's will: it comes before the failure.  So does a
+ * close, after which nothing more is begun: its own stop ends what is under way.
+ */
 static void step(struct wst_client *cl, struct wst__event *ev)
 {
     struct wst__event flip;
+    int left = MAX_EVENTS;
 
     stamp(cl, ev);
     if (ask_verdict(cl, ev)) {
-        while (next_flip(cl, &flip)) {
+        while (!cl->closing && left-- > 0 && next_flip(cl, &flip)) {
             stamp(cl, &flip);
             take_step(cl, &flip);
         }
+        if (cl->closing)
+            return;
     }
     take_step(cl, ev);
 }

@@ -517,10 +517,32 @@ static int load_identity(const struct wst__trust *trust, struct loaded *l, struc
 }
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session);
+static void on_info(const SSL *ssl, int where, int ret);
 
-/* What libcurl's SSL_CTX and ours have in common. */
-static bool set_up(SSL_CTX *ctx, const struct wst__trust_files *f, const struct loaded *l)
+/* Where an SSL_CTX keeps its trust; one number for all loops, as OpenSSL never takes one back. */
+static int trust_index = -1;
+
+static void make_trust_index(void)
 {
+    trust_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+static bool keep_trust(SSL_CTX *ctx, const struct wst__trust *trust)
+{
+    static uv_once_t once = UV_ONCE_INIT;
+
+    uv_once(&once, make_trust_index);
+    return trust_index >= 0 && SSL_CTX_set_ex_data(ctx, trust_index, (void *)(uintptr_t)trust) == 1;
+}
+
+/* What libcurl's SSL_CTX and ours have in common.  |trust| outlives |ctx|. */
+static bool set_up(SSL_CTX *ctx, const struct wst__trust *trust, const struct loaded *l)
+{
+    const struct wst__trust_files *f = &trust->files;
+
+    if (!keep_trust(ctx, trust))
+        return false;
+    SSL_CTX_set_info_callback(ctx, on_info);
     if (SSL_CTX_set_min_proto_version(ctx, f->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) != 1)
         return false;
     SSL_CTX_set1_cert_store(ctx, l->store);
@@ -530,13 +552,13 @@ static bool set_up(SSL_CTX *ctx, const struct wst__trust_files *f, const struct 
     return !l->cert || SSL_CTX_use_cert_and_key(ctx, l->cert, l->key, l->chain, 1) == 1;
 }
 
-static bool make_ctx(const struct wst__trust_files *f, struct loaded *l)
+static bool make_ctx(const struct wst__trust *trust, struct loaded *l)
 {
     static const uint8_t alpn[] = "\x08http/1.1";
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
     l->ctx = ctx;
-    if (!ctx || !set_up(ctx, f, l) || SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn - 1) != 0)
+    if (!ctx || !set_up(ctx, trust, l) || SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn - 1) != 0)
         return false;
     /* A write may end after any record, and go on from another place in memory. */
     (void)SSL_CTX_set_mode(ctx,
@@ -558,7 +580,7 @@ static int load(const struct wst__trust *trust, struct loaded *l, struct wst_cau
     rc = load_cas(trust, l->store, why);
     if (rc == 0)
         rc = load_identity(trust, l, why);
-    if (rc == 0 && !make_ctx(&trust->files, l))
+    if (rc == 0 && !make_ctx(trust, l))
         rc = refuse_ssl(why, trust->files.client_cert ? "client_cert" : "TLS",
                         trust->files.client_cert ? trust->files.client_cert : "OpenSSL", reason());
     return rc;
@@ -855,6 +877,53 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+/* RFC 7469, 2.4: the digest of the certificate's SubjectPublicKeyInfo. */
+static bool pin_matches(const struct wst__trust *trust, X509 *cert)
+{
+    uint8_t *spki = NULL;
+    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    uint8_t digest[PIN_BYTES];
+    bool found = false;
+
+    if (n <= 0)
+        return false;
+    if (EVP_Digest(spki, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1) {
+        for (size_t i = 0; i < trust->pin_count; i++)
+            found = found || memcmp(digest, trust->pins[i], PIN_BYTES) == 0;
+    }
+    OPENSSL_free(spki);
+    return found;
+}
+
+/*
+ * A full handshake looks at the certificate's dates, and at the pins; a session, which each resumed
+ * connection renews, may outlive what was seen then, or come from a connection that was refused.
+ */
+static bool may_resume(const struct wst__trust *trust, SSL_SESSION *session)
+{
+    X509 *cert = SSL_SESSION_get0_peer(session);
+
+    if (!cert || (trust->pin_count > 0 && !pin_matches(trust, cert)))
+        return false;
+    return trust->files.insecure || X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+}
+
+/* Before the first byte of a handshake, of libcurl's as of ours. */
+static void on_info(const SSL *ssl, int where, int ret)
+{
+    SSL *own = (SSL *)(uintptr_t)ssl; /* It is not of the callback's making. */
+    const struct wst__trust *trust;
+    SSL_SESSION *session;
+
+    (void)ret;
+    if (where != SSL_CB_HANDSHAKE_START)
+        return;
+    trust = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), trust_index);
+    session = SSL_get_session(ssl);
+    if (session && !may_resume(trust, session))
+        (void)SSL_set_session(own, NULL);
+}
+
 /* ---- One connection ------------------------------------------------------------------------ */
 
 static bool is_address(const char *host)
@@ -883,7 +952,7 @@ static bool set_name(X509_VERIFY_PARAM *param, const char *host)
 bool wst__trust_apply(struct wst__trust *trust, SSL_CTX *ctx, const char *host)
 {
     assert(trust->state == TRUST_LOADED);
-    return set_up(ctx, &trust->files, &trust->loaded) && set_name(SSL_CTX_get0_param(ctx), host);
+    return set_up(ctx, trust, &trust->loaded) && set_name(SSL_CTX_get0_param(ctx), host);
 }
 
 static bool set_sni(SSL *ssl, const char *host)
@@ -917,24 +986,6 @@ SSL *wst__tls_new(const struct wst__tls_peer *peer)
         (void)SSL_set_session(ssl, s->session);
     SSL_set_connect_state(ssl);
     return ssl;
-}
-
-/* RFC 7469, 2.4: the digest of the certificate's SubjectPublicKeyInfo. */
-static bool pin_matches(const struct wst__trust *trust, X509 *cert)
-{
-    uint8_t *spki = NULL;
-    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
-    uint8_t digest[PIN_BYTES];
-    bool found = false;
-
-    if (n <= 0)
-        return false;
-    if (EVP_Digest(spki, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1) {
-        for (size_t i = 0; i < trust->pin_count; i++)
-            found = found || memcmp(digest, trust->pins[i], PIN_BYTES) == 0;
-    }
-    OPENSSL_free(spki);
-    return found;
 }
 
 /*

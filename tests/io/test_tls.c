@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -61,10 +62,31 @@ int X509_STORE_load_path(X509_STORE *store, const char *dir)
                                X509_FILETYPE_PEM) == 1;
 }
 
+/* OpenSSL and libcurl ask this for the time of day. */
+static atomic_long seconds_ahead;
+
+time_t time(time_t *out)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += seconds_ahead;
+    if (out)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
+
 /* ---- The stage ----------------------------------------------------------------------------- */
 
 static struct cert ca, other_ca, leaf, name_only, expired, future, self_signed, foreign, client;
 static char ca_path[256], other_path[256], client_cert[256], client_key[256], good_pin[64];
+
+static struct cert make(const char *name, const char *san, long from_s, long to_s,
+                        const struct cert *issuer)
+{
+    return cert_make(&(struct cert_spec){
+        .name = name, .san = san, .from_s = from_s, .to_s = to_s, .issuer = issuer});
+}
 
 static void respond(struct conn *c)
 {
@@ -707,6 +729,90 @@ static void respond_and_close(struct conn *c)
     (void)SSL_shutdown(c->ssl);
 }
 
+/* A connection over which what the server says first, tickets too, has come.  Its code. */
+static int connect_once(struct world *w, struct wst__net *net, const struct server *s)
+{
+    struct pipe p = {0};
+    int rc = pipe_connect(&p, w, net, "localhost", server_port(s), true);
+
+    if (rc == 0) {
+        assert_int_equal(pipe_write(&p, "GET / HTTP/1.1\r\n\r\n", 18), 0);
+        pipe_expect(&p, 10);
+    }
+    pipe_close(&p);
+    return rc;
+}
+
+static int get_once(struct world *w, struct wst__net *net, const struct server *s)
+{
+    struct call c;
+
+    return call_get(&c, w, net, url_of("https", "localhost", s, "/"));
+}
+
+/* The two ways to a server: ours, and libcurl's. */
+static int (*const ways[])(struct world *, struct wst__net *,
+                           const struct server *) = {connect_once, get_once};
+
+static void outlive_certificate(struct world *w, enum twist twist, size_t way)
+{
+    struct wst__net *net = world_net(w, ca_path);
+    struct cert brief = make("brief", "DNS:localhost", -3600, 60, &ca);
+    SSL_CTX *ctx = make_server(&brief, twist);
+    struct server *s = server_start(respond_and_close, NULL, ctx);
+
+    assert_int_equal(ways[way](w, net, s), 0);
+    assert_int_equal(ways[way](w, net, s), 0);
+    assert_int_equal(server_resumed(s), 1);
+    seconds_ahead = 120; /* Server and ticket are as good as before. */
+    assert_int_equal(ways[way](w, net, s), WST_ERR_TLS_VERIFY);
+    assert_int_equal(ways[way](w, net, s), WST_ERR_TLS_VERIFY);
+    seconds_ahead = 0;
+    assert_int_equal(server_resumed(s), 1);
+    wst__net_free(net);
+    server_stop(s);
+    SSL_CTX_free(ctx);
+    cert_free(&brief);
+}
+
+static void test_expired_since(void **state)
+{
+    for (size_t way = 0; way < 2; way++) {
+        outlive_certificate(*state, PLAIN_SAILING, way);
+        outlive_certificate(*state, TLS12_ONLY, way);
+    }
+}
+
+/* With TLS 1.2 a session is there before the pin was looked at; it must not be used after that. */
+static void mend_pinned_key(struct world *w, enum twist twist, size_t way)
+{
+    struct wst__net_options opt = {TRUSTED, .pinned_key = good_pin};
+    struct wst__net *net = world_net_with(w, &opt);
+    struct cert wrong = cert_make_server(&ca);
+    SSL_CTX *ctx = make_server(&wrong, twist);
+    struct server *s = server_start(respond_and_close, NULL, ctx);
+
+    assert_int_equal(ways[way](w, net, s), WST_ERR_TLS_VERIFY);
+    assert_int_equal(SSL_CTX_use_certificate(ctx, leaf.x509), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, leaf.key), 1);
+    assert_int_equal(ways[way](w, net, s), 0);
+    assert_int_equal(server_resumed(s), 0);
+    assert_int_equal(ways[way](w, net, s), 0);
+    assert_int_equal(server_resumed(s), 1);
+    wst__net_free(net);
+    server_stop(s);
+    SSL_CTX_free(ctx);
+    cert_free(&wrong);
+}
+
+static void test_pin_mended(void **state)
+{
+    for (size_t way = 0; way < 2; way++) {
+        mend_pinned_key(*state, PLAIN_SAILING, way);
+        mend_pinned_key(*state, TLS12_ONLY, way);
+    }
+}
+
 static void test_resumption_by_http(void **state)
 {
     struct world *w = *state;
@@ -807,13 +913,6 @@ static void test_sni(void **state)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static struct cert make(const char *name, const char *san, long from_s, long to_s,
-                        const struct cert *issuer)
-{
-    return cert_make(&(struct cert_spec){
-        .name = name, .san = san, .from_s = from_s, .to_s = to_s, .issuer = issuer});
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -865,6 +964,8 @@ int main(void)
         IN_WORLD(test_pin_syntax),
         IN_WORLD(test_resumption),
         IN_WORLD(test_resumption_by_http),
+        IN_WORLD(test_expired_since),
+        IN_WORLD(test_pin_mended),
         IN_WORLD(test_many_sessions),
         IN_WORLD(test_no_sigpipe),
         IN_WORLD(test_sni),

@@ -1100,6 +1100,71 @@ static void stop_inside_verdict(void **state)
     tale_end(t);
 }
 
+static void close_now(struct tale *t)
+{
+    (void)sim_close(&t->app);
+}
+
+/* The new token that the refusal asks for is not fetched any more. */
+static void close_inside_verdict(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->tickets[0].status = 401;
+    tale_when(t, SIM_CB_VERDICT, 1, close_now);
+    tale_start(t);
+    tale_run(t, 1000);
+    tale_expect(t, TALE_TO_THE_TICKET "[    30] dial: ready\n"
+                                      "[    40] ticket: 401\n"
+                                      "[    40] > close\n"
+                                      "[    40] dial: dropped\n"
+                                      "[    40] ticket -> idle\n"
+                                      "[    40] failed: CANCELED (none)\n"
+                                      "[    40] ended: idle, CANCELED\n"
+                                      "[    40] gone\n");
+    tale_end(t);
+}
+
+/* Stops and starts that follow each other, each inside a callback of the one before. */
+static unsigned flips;
+
+static void start_again(struct tale *t);
+
+static void stop_again(struct tale *t)
+{
+    flips++;
+    tale_when(t, SIM_CB_ENDED, 1, start_again);
+    (void)sim_stop(&t->app);
+}
+
+static void start_again(struct tale *t)
+{
+    if (flips++ < 1000)
+        tale_when(t, SIM_CB_ATTEMPT, 1, stop_again);
+    (void)sim_start(&t->app);
+}
+
+/* However many there are, the loop goes round between them. */
+static void many_flips_from_a_verdict(void **state)
+{
+    struct tale *t = tale_new();
+    uint64_t until_us = t->w.real_us + 1000000;
+    unsigned most = 0;
+
+    (void)state;
+    t->app.quiet = true;
+    t->tickets[0].status = 404;
+    flips = 0;
+    tale_when(t, SIM_CB_VERDICT, 1, stop_again);
+    tale_start(t);
+    for (unsigned before = 0; sim_step(&t->w, until_us); before = flips)
+        most = flips - before > most ? flips - before : most;
+    assert_in_range(flips, 1000, 1010);
+    assert_in_range(most, 64, 256);
+    tale_end(t);
+}
+
 /* ---- This machine -------------------------------------------------------------------------- */
 
 static void out_of_memory(void **state)
@@ -1211,6 +1276,8 @@ int main(void)
         cmocka_unit_test(verdict_on_a_timeout),
         cmocka_unit_test(verdict_on_a_lazy_close),
         cmocka_unit_test(stop_inside_verdict),
+        cmocka_unit_test(close_inside_verdict),
+        cmocka_unit_test(many_flips_from_a_verdict),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(no_entropy),
     };
