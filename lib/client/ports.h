@@ -62,6 +62,10 @@ struct wst__ports {
     /* NOMEM, IO: nothing was begun. */
     int (*http_start)(void *world, struct wst__net *net, const struct wst__http_request *rq,
                       const struct wst__http_cbs *cbs, void *arg, struct wst__http **out);
+    /* A refusal whose head has come, though its body has no end, as it would be told to |done|;
+     * false: none has.  |answer| stands until the cancel, which must follow. */
+    bool (*http_refusal)(void *world, struct wst__http *h, struct wst_cause *why,
+                         const struct wst__http_answer **answer);
     void (*http_cancel)(void *world, struct wst__http *h); /* At once; never blocks. */
 
     int (*stream_open)(void *world, struct wst__net *net, const struct wst__stream_request *rq,

@@ -38,9 +38,8 @@ struct wst__http {
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
     size_t header_bytes, max_header_bytes;
-    bool headers_done;      /* The empty line behind them has come. */
-    const char *too_large;  /* The name of the limit that was passed. */
-    bool refused_at_length; /* A refusal whose page goes on behind the limit: it counts as it is. */
+    bool headers_done;     /* The empty line behind them has come. */
+    const char *too_large; /* The name of the limit that was passed. */
     struct wst__http_answer answer;
     char error_text[CURL_ERROR_SIZE];
     struct wst__trust_wait wait;
@@ -145,13 +144,15 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
     return n;
 }
 
-/* What a refusal says is in its head: the page behind it may be as long as it likes. */
-static bool is_refusal(const struct wst__http *h)
+/* What a refusal says is in its head: the page behind it may be as long as it likes, break off, or
+ * never end.  Neither an interim answer nor the one to a CONNECT is one. */
+static bool is_refused(const struct wst__http *h)
 {
     long status = 0;
 
-    (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-    return status < 200 || status > 299;
+    if (h->headers_done)
+        (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    return status > 299;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
@@ -162,10 +163,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     n *= size;
     if (n <= room)
         return wst__buf_add(&h->in, bytes, n) == 0 ? n : 0;
-    if (!is_refusal(h))
+    if (is_refused(h))
+        (void)wst__buf_add(&h->in, bytes, room);
+    else
         h->too_large = "max_body_bytes";
-    else if (wst__buf_add(&h->in, bytes, room) == 0)
-        h->refused_at_length = true;
     return 0;
 }
 
@@ -257,7 +258,7 @@ static void on_done(struct wst__transfer *t, CURLcode result)
 
     if (result == CURLE_OK && !h->headers_done)
         result = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for an answer. */
-    if (result == CURLE_OK || h->refused_at_length)
+    if (result == CURLE_OK || is_refused(h))
         take_answer(h, &why);
     else
         explain(h, result, &why);
@@ -599,6 +600,16 @@ int wst__http_start(struct wst__net *net, const struct wst__http_request *rq,
     }
     *out = h;
     return 0;
+}
+
+bool wst__http_refusal(struct wst__http *h, struct wst_cause *why,
+                       const struct wst__http_answer **answer)
+{
+    if (!is_refused(h))
+        return false;
+    take_answer(h, why);
+    *answer = &h->answer;
+    return true;
 }
 
 void wst__http_cancel(struct wst__http *h)

@@ -470,9 +470,85 @@ static void test_early_answer(void **state)
     server_stop(s);
 }
 
-/* ---- Cancel -------------------------------------------------------------------------------- */
+static void refuse_and_break(struct conn *c)
+{
+    char some[64];
+
+    (void)conn_read(c, some, 10);
+    (void)conn_puts(c, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 20\r\n\r\nno");
+}
+
+/* What the head of a refusal says counts, whatever becomes of its body. */
+static void test_broken_refusal(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct server *s = server_start(refuse_and_break, NULL, NULL);
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(c.answer.status, 503);
+    assert_int_equal(c.answer.retry_after_ms, 7000);
+    assert_string_equal(c.body, "no");
+    wst__net_free(net);
+    server_stop(s);
+}
 
 static atomic_int reached; /* How far the server has come. */
+
+/* Says what the test gave, and nothing more. */
+static void say_and_wait(struct conn *c)
+{
+    char byte;
+
+    (void)conn_read_request(c, seen, sizeof seen);
+    (void)conn_puts(c, c->arg);
+    while (conn_read(c, &byte, 1) > 0)
+        continue;
+}
+
+static void test_endless_refusal(void **state)
+{
+    static const struct {
+        const char *said;
+        bool refused;
+        int code;
+    } table[] = {
+        {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 20\r\n\r\nno", true, 0},
+        {"HTTP/1.1 407 No\r\nContent-Length: 20\r\n\r\nno", true, WST_ERR_PROXY_AUTH},
+        {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n", false, 0},
+        {"HTTP/1.1 103 Early\r\nX: y\r\n\r\n", false, 0},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", false, 0},
+    };
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct server *s = server_start(say_and_wait, (void *)(uintptr_t)table[i].said, NULL);
+        const struct wst__http_answer *a = NULL;
+        struct wst_cause why = {0};
+        struct call c;
+
+        call_start(&c, net, "GET", url_of("http", "127.0.0.1", s, "/"), NULL, NULL);
+        assert_false(wst__http_refusal(c.http, &why, &a));
+        for (int turn = 0; turn < 100 && !wst__http_refusal(c.http, &why, &a); turn++)
+            world_run_for(w, table[i].refused ? 50 : 1);
+        assert_int_equal(a != NULL, table[i].refused);
+        assert_int_equal(why.code, table[i].code);
+        if (i == 0) {
+            assert_int_equal(a->status, 503);
+            assert_int_equal(a->retry_after_ms, 7000);
+            assert_string_equal(a->body, "no");
+        }
+        wst__http_cancel(c.http);
+        world_run_for(w, 5);
+        assert_false(c.done);
+        server_stop(s);
+    }
+    wst__net_free(net);
+}
+
+/* ---- Cancel -------------------------------------------------------------------------------- */
 
 static void stall(struct conn *c)
 {
@@ -861,6 +937,8 @@ int main(void)
         IN_WORLD(test_methods),
         IN_WORLD(test_ceilings),
         IN_WORLD(test_long_refusal),
+        IN_WORLD(test_broken_refusal),
+        IN_WORLD(test_endless_refusal),
         IN_WORLD(test_exact_ceiling),
         cmocka_unit_test(test_retry_after),
         IN_WORLD(test_answers),

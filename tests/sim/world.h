@@ -33,6 +33,7 @@ struct sim_http_plan {
     const char *body;
     uint64_t retry_after_ms; /* 0: no such header. */
     const char *location;
+    bool endless; /* The head comes, and the body has no end. */
 };
 
 /* What happens to one dial. */
