@@ -196,7 +196,8 @@ const struct option options_table[] = {
 
     HEADING("The token across runs"),
     {0, "token-cache", "FILE", OPTION_NEW_FILE, FIELD(token_cache),
-     .help = "keep the token here (mode 0600, written atomically)"},
+     .help = "keep the token here (mode 0600, written atomically); a file of another user, or "
+             "that others may read or write, is not used"},
 
     HEADING("What to do and what to show"),
     {0, "once", NULL, OPTION_FLAG, OWN(once), .number = 1,

@@ -87,9 +87,9 @@ struct wst__ports {
     /* At once.  |closed| (may be NULL) runs from the loop when nothing of it is left there. */
     void (*stream_close)(void *world, struct wst__stream *s, void (*closed)(void *arg), void *arg);
 
-    /* Reads a whole file (bounded to 64 KiB; a missing file: err 0, data NULL); replaces a file
-     * (mode 0600, temporary file beside it, rename); removes it. |cb| exactly once; after
-     * file_cancel not at all (a write that has begun is finished). */
+    /* Reads a whole file of ours alone (bounded to 64 KiB; a missing file: err 0, data NULL);
+     * replaces a file (mode 0600, temporary file beside it, rename); removes it.  |cb| exactly
+     * once; after file_cancel not at all (a write that has begun is finished). */
     int (*file_read)(void *world, const char *path, wst__file_cb cb, void *arg,
                      struct wst__file **out);
     int (*file_replace)(void *world, const char *path, const void *data, size_t n, wst__file_cb cb,

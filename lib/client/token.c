@@ -11,6 +11,7 @@
 #include "client/driver.h"
 #include "wire/jwt.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define MAX_LIFE_S (INT64_C(3650) * 86400) /* Beyond it a life is a mistake: not known. */
@@ -72,6 +73,21 @@ static void log_unused(const struct wst__token *t, const char *why)
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "%s", why);
 }
 
+static void log_unread(const struct wst__token *t, int err, int sys_errno)
+{
+    const char *path = t->client->shared->config.c.token_cache;
+
+    if (err == WST_ERR_CONFIG && sys_errno == EPERM)
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
+                 "token_cache: %s belongs to another user: not used; remove it, or chown it", path);
+    else if (err == WST_ERR_CONFIG)
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
+                 "token_cache: others may read or write %s: not used; chmod 600 it", path);
+    else
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache: %s could not be read (%s)",
+                 path, sys_errno ? strerror(sys_errno) : wst_strerror(err));
+}
+
 static void on_read(void *arg, int err, int sys_errno, const void *data, size_t n)
 {
     struct wst__token *t = arg;
@@ -79,8 +95,7 @@ static void on_read(void *arg, int err, int sys_errno, const void *data, size_t 
 
     t->reading = NULL;
     if (err != 0)
-        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache could not be read (%s)",
-                 sys_errno ? strerror(sys_errno) : wst_strerror(err));
+        log_unread(t, err, sys_errno);
     else if (data && !wst__token_record_read(data, n, &r))
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache is damaged: not used");
     else if (data)

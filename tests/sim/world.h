@@ -75,7 +75,7 @@ struct sim_ws_plan {
 /* What happens to the token's file. */
 struct sim_file_plan {
     uint64_t ms;
-    int fail; /* WST_ERR_IO, NOMEM. */
+    int fail; /* WST_ERR_IO, NOMEM; CONFIG: others may read it. */
     int refuse;
 };
 
