@@ -419,7 +419,10 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
         .cookies = cookies,
     };
+    struct wst__time t;
 
+    read_clock(cl, &t);
+    rq.wall_s = t.wall_s;
     if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
         rq.ticket = &cl->ticket;
     if (c->upgrade_bearer && !wst__secret_empty(&cl->token.value) &&

@@ -38,8 +38,9 @@ struct wst__http {
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
     size_t header_bytes, max_header_bytes;
-    bool headers_done;     /* The empty line behind them has come. */
-    const char *too_large; /* The name of the limit that was passed. */
+    char retry_after[64], date[64]; /* The headers of these names. */
+    bool headers_done;              /* The empty line behind them has come. */
+    const char *too_large;          /* The name of the limit that was passed. */
     struct wst__http_answer answer;
     char error_text[CURL_ERROR_SIZE];
     struct wst__trust_wait wait;
@@ -62,7 +63,16 @@ static void free_http(struct wst__http *h)
 
 /* ---- The answer ---------------------------------------------------------------------------- */
 
-bool wst__retry_after(const char *value, int64_t wall_s, uint64_t *ms)
+/* All forms of an HTTP-date begin with the name of a day; curl_getdate() would take far more. */
+static bool read_date(const char *value, int64_t *s)
+{
+    if (!isalpha((unsigned char)*value))
+        return false;
+    *s = (int64_t)curl_getdate(value, NULL);
+    return *s != -1;
+}
+
+bool wst__retry_after(const char *value, int64_t now_s, uint64_t *ms)
 {
     int64_t s = 0;
 
@@ -77,12 +87,9 @@ bool wst__retry_after(const char *value, int64_t wall_s, uint64_t *ms)
             return true;
         }
     }
-    if (!isalpha((unsigned char)*value)) /* Dates begin with the day's name. */
+    if (!read_date(value, &s))
         return false;
-    s = (int64_t)curl_getdate(value, NULL);
-    if (s == -1)
-        return false;
-    s = s > wall_s ? s - wall_s : 0;
+    s = s > now_s ? s - now_s : 0;
     *ms = (uint64_t)(s < DAY_S ? s : DAY_S) * 1000;
     return true;
 }
@@ -109,22 +116,33 @@ static bool header_value(const char *line, size_t n, const char *name, char *out
     return true;
 }
 
-static void read_header(struct wst__http *h, const char *line, size_t n)
+/* A date counts from the server's own time, as far as it tells that. */
+static void end_headers(struct wst__http *h)
 {
     struct wst__http_answer *a = &h->answer;
     struct wst__time now;
-    char value[128];
+    int64_t now_s;
+
+    h->headers_done = true;
+    wst__clock_read(&h->net->io->clock, &now);
+    if (!read_date(h->date, &now_s))
+        now_s = now.wall_s;
+    a->has_retry_after = wst__retry_after(h->retry_after, now_s, &a->retry_after_ms);
+}
+
+static void read_header(struct wst__http *h, const char *line, size_t n)
+{
+    struct wst__http_answer *a = &h->answer;
 
     if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
         /* A new answer: that of the proxy or an interim one is forgotten. */
         memset(a, 0, sizeof *a);
+        *h->retry_after = *h->date = '\0';
         h->headers_done = false;
     } else if (n <= 2 && (*line == '\r' || *line == '\n')) {
-        h->headers_done = true;
-    } else if (header_value(line, n, "Retry-After", value, sizeof value)) {
-        wst__clock_read(&h->net->io->clock, &now);
-        a->has_retry_after = wst__retry_after(value, now.wall_s, &a->retry_after_ms);
-    } else {
+        end_headers(h);
+    } else if (!header_value(line, n, "Retry-After", h->retry_after, sizeof h->retry_after) &&
+               !header_value(line, n, "Date", h->date, sizeof h->date)) {
         (void)header_value(line, n, "Content-Type", a->content_type, sizeof a->content_type);
     }
 }

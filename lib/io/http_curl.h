@@ -14,6 +14,6 @@ bool wst__http_refusal(struct wst__http *h, struct wst_cause *why,
 void wst__http_cancel(struct wst__http *h);
 
 /* RFC 9110, 10.2.3: seconds or a date.  False: it is neither. */
-bool wst__retry_after(const char *value, int64_t wall_s, uint64_t *ms);
+bool wst__retry_after(const char *value, int64_t now_s, uint64_t *ms);
 
 #endif

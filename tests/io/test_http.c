@@ -357,6 +357,39 @@ static void test_answers(void **state)
     server_stop(s);
 }
 
+/* A date counts from the server's own time, which may differ from ours by years. */
+static void test_retry_after_date(void **state)
+{
+    static const struct {
+        const char *date;
+        uint64_t ms;
+    } table[] = {
+        {"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 30000},
+        {"Date: Sun, 06 Nov 1994 09:49:37 GMT\r\n", 0},
+        {"Date: soon\r\n", 0}, /* From ours it is long ago. */
+        {"", 0},
+    };
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+
+    for (size_t i = 0; i < 2 * sizeof table / sizeof table[0]; i++) {
+        static const char value[] = "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n";
+        const char *date = table[i / 2].date;
+        char text[256];
+        struct server *s;
+        struct call c;
+
+        (void)snprintf(text, sizeof text, "HTTP/1.1 503 Wait\r\n%s%sContent-Length: 0\r\n\r\n",
+                       i % 2 ? date : value, i % 2 ? value : date);
+        s = server_start(answer, text, NULL);
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+        assert_true(c.answer.has_retry_after);
+        assert_int_equal(c.answer.retry_after_ms, table[i / 2].ms);
+        server_stop(s);
+    }
+    wst__net_free(net);
+}
+
 static void test_redirect(void **state)
 {
     struct world *w = *state;
@@ -942,6 +975,7 @@ int main(void)
         IN_WORLD(test_exact_ceiling),
         cmocka_unit_test(test_retry_after),
         IN_WORLD(test_answers),
+        IN_WORLD(test_retry_after_date),
         IN_WORLD(test_redirect),
         IN_WORLD(test_failures),
         IN_WORLD(test_early_answer),
