@@ -215,9 +215,10 @@ static bool is_long_line(const struct wst__http *h, CURLcode result)
 
 static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
 {
+    char place[WST__PLACE];
     struct wst__transfer_about about = {.step = h->step,
                                         .host = h->host,
-                                        .port = h->port,
+                                        .place = wst__place(h->host, h->port, place),
                                         .proxy = h->proxy_name,
                                         .through_http = h->through_http,
                                         .sent = h->transfer.sent_told,
@@ -229,8 +230,7 @@ static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
         h->too_large = "max_header_bytes";
     if (h->too_large && (about.sent || !about.through_http))
         (void)wst__cause(why, WST_ERR_REPLY_TOO_LARGE, h->step,
-                         "the answer of %s:%u is larger than %s allows", h->host, h->port,
-                         h->too_large);
+                         "the answer of %s is larger than %s allows", place, h->too_large);
     else
         wst__curl_cause(why, h->transfer.easy, result, &about);
 }

@@ -1,6 +1,7 @@
 /* HTTP: one request, one bounded answer, or one cause. */
 #include "calls.h"
 
+#include "io/cause_curl.h"
 #include "io/cookies_curl.h"
 
 #include <arpa/inet.h>
@@ -486,6 +487,26 @@ static void test_failures(void **state)
     assert_int_equal(c.sent, 0);
     assert_int_equal(call_get(&c, w, net, "http://no-such-name.invalid/"), WST_ERR_RESOLVE);
     assert_non_null(strstr(c.why.text, "no-such-name.invalid"));
+    wst__net_free(net);
+}
+
+/* An address with colons of its own stands in brackets. */
+static void test_places_in_texts(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    char place[WST__PLACE];
+    struct pipe p;
+    struct call c;
+
+    assert_string_equal(wst__place("::1", 8443, place), "[::1]:8443");
+    assert_string_equal(wst__place("h.example", 1, place), "h.example:1");
+    /* Refused, or there is no IPv6 here: the place is named all the same. */
+    assert_int_equal(call_get(&c, w, net, "http://[::1]:1/"), WST_ERR_CONNECT);
+    assert_memory_equal(c.why.text, "[::1]:1 cannot be reached", 25);
+    assert_int_equal(pipe_connect(&p, w, net, "::1", 1, false), WST_ERR_CONNECT);
+    assert_memory_equal(p.why.text, "[::1]:1 cannot be reached", 25);
+    pipe_close(&p);
     wst__net_free(net);
 }
 
@@ -978,6 +999,7 @@ int main(void)
         IN_WORLD(test_retry_after_date),
         IN_WORLD(test_redirect),
         IN_WORLD(test_failures),
+        IN_WORLD(test_places_in_texts),
         IN_WORLD(test_early_answer),
         IN_WORLD(test_cancel),
         IN_WORLD(test_cancel_while_connecting),
