@@ -365,6 +365,7 @@ static bool read_token_file(struct settings *s)
         text[--n] = '\0';
     text += strspn(text, " \t\r\n");
     s->config.token = text;
+    s->token_from = "--token-file";
     if (whole && *text)
         return true;
     usage_error("--token-file: %s %s", s->token_file,
@@ -378,8 +379,10 @@ static bool set_token(struct settings *s)
         return read_token_file(s);
     const char *env = getenv("WSTICKET_TOKEN");
     bool wanted = s->config.token_step != WST_STEP_MODE_OMIT && !s->config.token;
-    if (wanted && env && *env)
+    if (wanted && env && *env) {
         s->config.token = env;
+        s->token_from = "WSTICKET_TOKEN";
+    }
     return true;
 }
 
@@ -470,7 +473,18 @@ static const struct option *find_field(const char *word, size_t n)
     return NULL;
 }
 
-void options_translate(const char *text, struct bytes *to)
+/* What the user knows the field as that |o| sets. */
+static void add_option(const struct option *o, const char *token_from, struct bytes *to)
+{
+    if (token_from && strcmp(o->field, "token") == 0) {
+        bytes_add(to, token_from, strlen(token_from));
+        return;
+    }
+    bytes_add(to, "--", 2);
+    bytes_add(to, o->name, strlen(o->name));
+}
+
+void options_translate(const char *text, const char *token_from, struct bytes *to)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
     static const char last_one[] = "; the last one: ";
@@ -483,8 +497,7 @@ void options_translate(const char *text, struct bytes *to)
         bool name = memchr(p, '_', n) || ((p == text || p == front) && strchr(":,[", p[n]));
         const struct option *o = n && name ? find_field(p, n) : NULL;
         if (o) {
-            bytes_add(to, "--", 2);
-            bytes_add(to, o->name, strlen(o->name));
+            add_option(o, token_from, to);
         } else if (p == text && n == 3 && strncmp(p, "url", n) == 0) {
             bytes_add(to, "URL", n); /* The one field that is no option. */
         } else {

@@ -13,6 +13,7 @@
 struct settings {
     struct wst_config config;
     const char *token_file;
+    const char *token_from; /* Where the token came from, when not from --token; else NULL. */
     int once, echo, binary, json, timing, close_on_eof;
     int quiet, verbose, help, version;
 
@@ -72,9 +73,9 @@ void settings_fini(struct settings *s);
 
 /*
  * The library's texts name fields of its configuration; the user knows options.  Adds |text| with
- * the one replaced by the other, and a terminating zero.
+ * the one replaced by the other, and a terminating zero.  |token_from| as in the settings.
  */
-void options_translate(const char *text, struct bytes *to);
+void options_translate(const char *text, const char *token_from, struct bytes *to);
 /* Prints the help on stdout. */
 void options_help(void);
 /* Says on stderr what is wrong with the command line, and where to read on. */

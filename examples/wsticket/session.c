@@ -509,10 +509,10 @@ static void prepare(struct session *s, struct settings *set)
     connect_callbacks(s, c);
 }
 
-static void say_refused(int err, const struct wst_cause *why)
+static void say_refused(int err, const struct wst_cause *why, const char *token_from)
 {
     struct bytes text = {0};
-    options_translate(why->text[0] ? why->text : wst_strerror(err), &text);
+    options_translate(why->text[0] ? why->text : wst_strerror(err), token_from, &text);
     usage_error("%s", text.data);
     bytes_free(&text);
 }
@@ -526,7 +526,7 @@ static bool begin(struct session *s, struct settings *set)
     if (err == 0)
         err = wst_client_start(s->client);
     if (err)
-        say_refused(err, &why);
+        say_refused(err, &why, set->token_from);
     else if (s->offline)
         input_go(&s->input);
     return err == 0;

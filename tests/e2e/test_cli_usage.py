@@ -240,6 +240,18 @@ def test_refused_configuration(args, text):
     assert "_" not in done.stderr, "names of fields are for programmers"
 
 
+@pytest.mark.parametrize("way", ["--token", "--token-file", "WSTICKET_TOKEN"])
+def test_a_bad_token_is_named_by_its_place(way, tmp_path):
+    path = tmp_path / "token"
+    path.write_text("s3cret value\n")
+    args = {"--token": ["--token", "s3cret value"], "--token-file": ["--token-file", str(path)]}
+    env = {"WSTICKET_TOKEN": "s3cret value"} if way == "WSTICKET_TOKEN" else {}
+    done = run("connect", "https://a.test", *args.get(way, []), **env)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wsticket: {way}: must be visible characters without spaces\n")
+    assert "s3cret" not in done.stdout + done.stderr
+
+
 SECRETS = [["--token", "s3cret value"], ["--header", "s3cret"], ["--header", "Cookie: s3cret\x01"],
            ["--token-url", "ftp://user:s3cret@a.test/"], ["--proxy", "nonsense://s3cret@b.test"]]
 
