@@ -59,6 +59,25 @@ static bool readable(const struct option *o, const char *path)
     return false;
 }
 
+/* Is there a PEM certificate in it, as far as can be told?  What is no file is left alone: who
+ * reads a pipe leaves nothing for the library. */
+static bool holds_certificate(const struct option *o, const char *path)
+{
+    struct stat st;
+    FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "re") : NULL;
+    char line[128];
+    bool found = !f;
+    while (!found && fgets(line, sizeof(line), f))
+        found = strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, "CERTIFICATE-----");
+    if (f)
+        fclose(f);
+    if (!found)
+        usage_error("--%s: there is no PEM certificate in %s; one in DER becomes PEM by "
+                    "openssl x509 -inform DER -in %s",
+                    o->name, path, path);
+    return found;
+}
+
 /* Can it be replaced by another one?  What is there already need not be of use. */
 static bool replaceable(const struct option *o, const char *path)
 {
@@ -214,8 +233,9 @@ static bool set_value(struct settings *s, const struct option *o, char *value)
     case OPTION_FLAG: /* It has no value. */
         return false;
     case OPTION_FILE:
+    case OPTION_CERTS:
     case OPTION_DIR:
-        if (!readable(o, value))
+        if (!readable(o, value) || (o->kind == OPTION_CERTS && !holds_certificate(o, value)))
             return false;
         *(const char **)(void *)to = value;
         return true;
