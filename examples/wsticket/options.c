@@ -457,6 +457,7 @@ bool settings_parse(struct settings *s, int argc, char **argv)
     point_to_lists(s);
     if (s->once)
         s->config.max_attempts = 1;
+    s->log_attempts = s->config.log_level >= WST_LOG_INFO;
     if (s->verbose && s->config.log_level < WST_LOG_INFO)
         s->config.log_level = WST_LOG_INFO;
     return true;

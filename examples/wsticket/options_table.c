@@ -219,7 +219,7 @@ const struct option options_table[] = {
     {'q', "quiet", NULL, OPTION_FLAG, OWN(quiet), .number = 1,
      .help = "nothing on stderr but what ends the program"},
     {'v', "verbose", NULL, OPTION_FLAG, OWN(verbose), .number = 1,
-     .help = "states and attempts too, and --log-level info"},
+     .help = "states and attempts too, and what is logged at level info of other things"},
     {'h', "help", NULL, OPTION_FLAG, OWN(help), .number = 1, .help = "this text"},
     {'V', "version", NULL, OPTION_FLAG, OWN(version), .number = 1, .help = "the version"},
     {0},

@@ -488,7 +488,7 @@ static void prepare(struct session *s, struct settings *set)
     s->timing = set->timing;
     s->close_on_eof = set->close_on_eof;
     s->offline = c->offline_messages > 0;
-    s->log_attempts = c->log_level >= WST_LOG_INFO;
+    s->log_attempts = set->log_attempts;
     s->send_as = set->binary ? WST_BINARY : WST_TEXT;
     s->low_water = c->queue_low_water;
     s->rejection_count = c->unauthorized_count;

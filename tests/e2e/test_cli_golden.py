@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from cli import MINIMAL, TOP, WRAP, Cli, environment, eventually, normal, run
+from daemon import free_port
 from plainserver import PlainServer
 from wstserver import Server
 
@@ -186,6 +187,17 @@ def test_verbose_tells_states(server):
         assert "[WS] attempt 1 begins" in cli.err
         assert [line for line in cli.err if line in FIRST + TICKET + CLOSED] == \
             FIRST + TICKET + CLOSED
+
+
+def test_a_failure_is_told_once():
+    """Also with --verbose; the library's own lines about attempts are there for who asks for its log."""
+    url = f"http://localhost:{free_port()}"
+    for options, times in ((["-v"], 1), ([], 1), (["--log-level", "info"], 2)):
+        done = run("connect", "--max-attempts", "2", "--base-delay", "1ms", *options, url)
+        told = [line for line in done.stderr.splitlines()
+                if "refused" in line and not line.startswith("[WS] Giving up")]
+        assert len(told) == 2 * times, done.stderr
+        assert any(line.startswith("[log]") for line in told) == (times == 2)
 
 
 def test_quiet(server):
