@@ -16,7 +16,7 @@ struct settings {
     const char *token_from; /* Where the token came from, when not from --token; else NULL. */
     int once, echo, binary, json, timing, close_on_eof;
     int quiet, verbose, help, version;
-    bool log_attempts; /* The library's log of attempts was asked for, beside what the view tells. */
+    bool log_attempts; /* Show the library's log of them beside what the view tells. */
 
     /* Lists that |config| points into; kept in bytes so that they can grow. */
     struct bytes subprotocols; /* const char * each. */

@@ -263,8 +263,9 @@ def test_unknown_certificate(args):
 
 
 def test_a_certificate_that_is_none(tmp_path):
+    """It looks like one: the first attempt finds out."""
     nonsense = tmp_path / "ca.pem"
-    nonsense.write_text("this is no certificate\n")
+    nonsense.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
     with Server(tls=True) as server:
         done = run("connect", "--ca-file", str(nonsense), server.url)
         assert done.returncode == 2, done.stderr
