@@ -216,6 +216,8 @@ static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *repl
         push_failed(cl, WST_STEP_TICKET, &why, 0, 0);
         return;
     }
+    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "the ticket is good for %llu ms",
+             (unsigned long long)ev.ticket_life_ms);
     cl->counts.tickets_fetched++;
     cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->step_us));
     tell(cl, WST_PROGRESS_TICKET_READY);

@@ -167,6 +167,14 @@ def test_the_life_that_is_configured(server):
         assert cli.stop() == 0
 
 
+def test_the_life_that_the_server_tells():
+    """Only its reply knows: the line before the request names what is configured."""
+    with Server("--ticket-ttl", "300") as server, Cli("connect", "-v", server.url) as cli:
+        cli.wait_open()
+        assert cli.stop() == 0
+        assert "[log] info: the ticket is good for 300000 ms" in cli.err
+
+
 def test_without_a_ticket():
     with PlainServer(subprotocols=["chat"]) as server, \
             Cli("connect", "--no-ticket", "--subprotocol", "chat", server.url) as cli:
