@@ -183,6 +183,8 @@ def meson_subproject():
     where = os.path.join(project, "build")
     command("meson", "setup", where, project, "--wrap-mode=forcefallback")
     command("ninja", "-C", where)
+    examples = os.path.join(where, "subprojects", "libwsticket", "examples")
+    assert not os.path.exists(os.path.join(examples, "minimal")), "nobody asked for an example"
     environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
     assert "attempt failed: CONNECT" in command(where + "/consumer", env=environment, timeout=30)
 
