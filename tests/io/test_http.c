@@ -15,10 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* The dynamic linker puts this in the place of the C library's: libuv, libcurl and we ourselves see
+ * the time leap. */
+static atomic_llong leap_s;
+
+int clock_gettime(clockid_t clock, struct timespec *to)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, to);
+
+    if (clock != CLOCK_REALTIME)
+        to->tv_sec += leap_s;
+    return rc;
+}
 
 static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                          "Content-Length: 2\r\n\r\n{}";
@@ -705,6 +719,37 @@ static void test_cancel_while_connecting(void **state)
     server_stop(s);
 }
 
+/* How long connecting may take is the driver's business, a week at most (step_timeout_ms): libcurl
+ * has no say in it. */
+static void test_no_deadline_of_libcurl(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct pipe stuck = {0};
+    struct full full;
+    char url[64];
+    struct call c;
+
+    fill(&full);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
+    call_start(&c, net, "GET", url, NULL, NULL);
+    pipe_open(&stuck, w, net, "127.0.0.1", full.port, false);
+    world_run_for(w, 20);
+    for (int i = 0; i < 2; i++) {
+        leap_s += i == 0 ? 70 : (long long)6 * 24 * 3600;
+        world_run_for(w, 20);
+        assert_false(c.done || stuck.ready || stuck.ended);
+    }
+    leap_s += (long long)2 * 24 * 3600;
+    world_run_for(w, 20);
+    assert_int_equal(c.why.code, WST_ERR_TIMEOUT); /* They did see the time. */
+    assert_int_equal(stuck.why.code, WST_ERR_TIMEOUT);
+    pipe_close(&stuck);
+    for (int i = 0; i < 8; i++)
+        (void)close(full.fds[i]);
+    wst__net_free(net);
+}
+
 /* Other requests are canceled, and the net freed, from inside a callback. */
 static struct call *victims;
 static struct wst__net *doomed;
@@ -1003,6 +1048,7 @@ int main(void)
         IN_WORLD(test_early_answer),
         IN_WORLD(test_cancel),
         IN_WORLD(test_cancel_while_connecting),
+        IN_WORLD(test_no_deadline_of_libcurl),
         IN_WORLD(test_end_all_inside_done),
         IN_WORLD(test_distrust),
         IN_WORLD(test_interface),
