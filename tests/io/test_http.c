@@ -510,7 +510,7 @@ static void test_places_in_texts(void **state)
     struct world *w = *state;
     struct wst__net *net = world_net(w, NULL);
     char place[WST__PLACE];
-    struct pipe p;
+    struct pipe p = {0};
     struct call c;
 
     assert_string_equal(wst__place("::1", 8443, place), "[::1]:8443");
