@@ -295,7 +295,8 @@ static void go_down(struct redis_store *store, const char *reason)
     char text[LOG_TEXT_LEN];
 
     if (!store->said_down && !store->closing)
-        log_line("[Redis] Unavailable { reason: '%s' }", log_text(text, reason));
+        log_line("[Redis] Unavailable { host: '%s', port: %ld, reason: '%s' }", store->host,
+                 store->port, log_text(text, reason));
     store->said_down = true;
     store->state = REDIS_DOWN;
     store->redis = NULL;
@@ -367,11 +368,56 @@ static void on_connect(const redisAsyncContext *redis, int status)
     go_down(store, redis->errstr ? redis->errstr : "no connection");
 }
 
+/*
+ * The adapter of hiredis before 1.0 passes over a poll that reports an error: a connection that was
+ * refused would be known only when its time is up.  So what it calls to watch the socket is ours:
+ * an error is what it waits for, and hiredis finds out which.
+ */
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    const redisLibuvEvents *adapter = handle->data;
+
+    redisLibuvPoll(handle, 0, status < 0 ? adapter->events : events);
+}
+
+static void watch(redisLibuvEvents *adapter, int events)
+{
+    adapter->events = events;
+    if (events)
+        (void)uv_poll_start(&adapter->handle, events, on_poll);
+    else
+        (void)uv_poll_stop(&adapter->handle);
+}
+
+static void add_read(void *adapter)
+{
+    watch(adapter, ((redisLibuvEvents *)adapter)->events | UV_READABLE);
+}
+
+static void del_read(void *adapter)
+{
+    watch(adapter, ((redisLibuvEvents *)adapter)->events & ~UV_READABLE);
+}
+
+static void add_write(void *adapter)
+{
+    watch(adapter, ((redisLibuvEvents *)adapter)->events | UV_WRITABLE);
+}
+
+static void del_write(void *adapter)
+{
+    watch(adapter, ((redisLibuvEvents *)adapter)->events & ~UV_WRITABLE);
+}
+
 static void set_up(struct redis_store *store)
 {
     redisAsyncContext *redis = store->redis;
 
     redis->data = store;
+    redis->ev.addRead = add_read;
+    redis->ev.delRead = del_read;
+    redis->ev.addWrite = add_write;
+    redis->ev.delWrite = del_write;
     (void)redisAsyncSetConnectCallback(redis, on_connect);
     (void)redisAsyncSetDisconnectCallback(redis, on_disconnect);
     if (store->user)
@@ -394,9 +440,9 @@ static void dial(struct redis_store *store, const struct sockaddr *addr)
     }
     redis = redisAsyncConnect(ip, (int)store->port);
     if (!redis || redis->err || redisLibuvAttach(redis, store->loop) != REDIS_OK) {
+        go_down(store, redis && redis->err ? redis->errstr : "no connection");
         if (redis)
             redisAsyncFree(redis);
-        go_down(store, "no connection");
         return;
     }
     store->redis = redis;

@@ -126,7 +126,7 @@ static const char *text_of(struct console *c, const struct wst_cause *cause)
     if (cause->close_code)
         return cause->text;
     c->words.len = 0;
-    options_translate(cause->text, &c->words);
+    options_translate(cause->text, NULL, &c->words);
     return c->words.data;
 }
 
@@ -300,7 +300,7 @@ static void log_line(void *self, enum wst_log_level level, const char *text)
     static const char *const names[] = {"error", "warn", "info", "debug"};
     struct console *c = self;
     c->words.len = 0;
-    options_translate(text, &c->words);
+    options_translate(text, NULL, &c->words);
     say(c, FAINT, "[log] %s: %s", names[level], c->words.data);
 }
 

@@ -59,6 +59,25 @@ static bool readable(const struct option *o, const char *path)
     return false;
 }
 
+/* Is there a PEM certificate in it, as far as can be told?  What is no file is left alone: who
+ * reads a pipe leaves nothing for the library. */
+static bool holds_certificate(const struct option *o, const char *path)
+{
+    struct stat st;
+    FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "re") : NULL;
+    char line[128];
+    bool found = !f;
+    while (!found && fgets(line, sizeof(line), f))
+        found = strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, "CERTIFICATE-----");
+    if (f)
+        fclose(f);
+    if (!found)
+        usage_error("--%s: there is no PEM certificate in %s; one in DER becomes PEM by "
+                    "openssl x509 -inform DER -in %s",
+                    o->name, path, path);
+    return found;
+}
+
 /* Can it be replaced by another one?  What is there already need not be of use. */
 static bool replaceable(const struct option *o, const char *path)
 {
@@ -214,8 +233,9 @@ static bool set_value(struct settings *s, const struct option *o, char *value)
     case OPTION_FLAG: /* It has no value. */
         return false;
     case OPTION_FILE:
+    case OPTION_CERTS:
     case OPTION_DIR:
-        if (!readable(o, value))
+        if (!readable(o, value) || (o->kind == OPTION_CERTS && !holds_certificate(o, value)))
             return false;
         *(const char **)(void *)to = value;
         return true;
@@ -365,6 +385,7 @@ static bool read_token_file(struct settings *s)
         text[--n] = '\0';
     text += strspn(text, " \t\r\n");
     s->config.token = text;
+    s->token_from = "--token-file";
     if (whole && *text)
         return true;
     usage_error("--token-file: %s %s", s->token_file,
@@ -378,8 +399,10 @@ static bool set_token(struct settings *s)
         return read_token_file(s);
     const char *env = getenv("WSTICKET_TOKEN");
     bool wanted = s->config.token_step != WST_STEP_MODE_OMIT && !s->config.token;
-    if (wanted && env && *env)
+    if (wanted && env && *env) {
         s->config.token = env;
+        s->token_from = "WSTICKET_TOKEN";
+    }
     return true;
 }
 
@@ -434,6 +457,7 @@ bool settings_parse(struct settings *s, int argc, char **argv)
     point_to_lists(s);
     if (s->once)
         s->config.max_attempts = 1;
+    s->log_attempts = s->config.log_level >= WST_LOG_INFO;
     if (s->verbose && s->config.log_level < WST_LOG_INFO)
         s->config.log_level = WST_LOG_INFO;
     return true;
@@ -470,7 +494,18 @@ static const struct option *find_field(const char *word, size_t n)
     return NULL;
 }
 
-void options_translate(const char *text, struct bytes *to)
+/* What the user knows the field as that |o| sets. */
+static void add_option(const struct option *o, const char *token_from, struct bytes *to)
+{
+    if (token_from && strcmp(o->field, "token") == 0) {
+        bytes_add(to, token_from, strlen(token_from));
+        return;
+    }
+    bytes_add(to, "--", 2);
+    bytes_add(to, o->name, strlen(o->name));
+}
+
+void options_translate(const char *text, const char *token_from, struct bytes *to)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
     static const char last_one[] = "; the last one: ";
@@ -483,8 +518,7 @@ void options_translate(const char *text, struct bytes *to)
         bool name = memchr(p, '_', n) || ((p == text || p == front) && strchr(":,[", p[n]));
         const struct option *o = n && name ? find_field(p, n) : NULL;
         if (o) {
-            bytes_add(to, "--", 2);
-            bytes_add(to, o->name, strlen(o->name));
+            add_option(o, token_from, to);
         } else if (p == text && n == 3 && strncmp(p, "url", n) == 0) {
             bytes_add(to, "URL", n); /* The one field that is no option. */
         } else {

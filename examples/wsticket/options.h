@@ -13,8 +13,10 @@
 struct settings {
     struct wst_config config;
     const char *token_file;
+    const char *token_from; /* Where the token came from, when not from --token; else NULL. */
     int once, echo, binary, json, timing, close_on_eof;
     int quiet, verbose, help, version;
+    bool log_attempts; /* Show the library's log of them beside what the view tells. */
 
     /* Lists that |config| points into; kept in bytes so that they can grow. */
     struct bytes subprotocols; /* const char * each. */
@@ -27,6 +29,7 @@ enum option_kind {
     OPTION_FLAG,     /* No value: the int becomes |number|. */
     OPTION_TEXT,     /* const char *. */
     OPTION_FILE,     /* const char *, and the file must be readable. */
+    OPTION_CERTS,    /* The same, and a certificate must be in it. */
     OPTION_DIR,      /* const char *, and the directory must be readable. */
     OPTION_NEW_FILE, /* const char *, and its directory must be writable. */
     OPTION_SECRET,   /* const char *, moved out of the visible command line. */
@@ -72,9 +75,9 @@ void settings_fini(struct settings *s);
 
 /*
  * The library's texts name fields of its configuration; the user knows options.  Adds |text| with
- * the one replaced by the other, and a terminating zero.
+ * the one replaced by the other, and a terminating zero.  |token_from| as in the settings.
  */
-void options_translate(const char *text, struct bytes *to);
+void options_translate(const char *text, const char *token_from, struct bytes *to);
 /* Prints the help on stdout. */
 void options_help(void);
 /* Says on stderr what is wrong with the command line, and where to read on. */

@@ -121,12 +121,12 @@ const struct option options_table[] = {
      .help = "with --compress: smaller messages are sent as they are; default 1k"},
 
     HEADING("TLS and proxy, for all three steps"),
-    {0, "ca-file", "FILE", OPTION_FILE, FIELD(ca_file),
+    {0, "ca-file", "FILE", OPTION_CERTS, FIELD(ca_file),
      .help = "trust the CAs in this PEM file instead of the system's"},
     {0, "ca-dir", "DIR", OPTION_DIR, FIELD(ca_dir),
      .help = "the same, a directory of hashed PEM files"},
     {0, "ca-pem", "PEM", OPTION_TEXT, FIELD(ca_pem), .help = "the same, the PEM text itself"},
-    {0, "client-cert", "FILE", OPTION_FILE, FIELD(client_cert),
+    {0, "client-cert", "FILE", OPTION_CERTS, FIELD(client_cert),
      .help = "a certificate of our own (PEM)"},
     {0, "client-key", "FILE", OPTION_FILE, FIELD(client_key), .help = "its key (PEM)"},
     {0, "pinned-key", "HASHES", OPTION_TEXT, FIELD(pinned_key),
@@ -196,7 +196,8 @@ const struct option options_table[] = {
 
     HEADING("The token across runs"),
     {0, "token-cache", "FILE", OPTION_NEW_FILE, FIELD(token_cache),
-     .help = "keep the token here (mode 0600, written atomically)"},
+     .help = "keep the token here (mode 0600, written atomically); a file of another user, or "
+             "that others may read or write, is not used"},
 
     HEADING("What to do and what to show"),
     {0, "once", NULL, OPTION_FLAG, OWN(once), .number = 1,
@@ -218,7 +219,7 @@ const struct option options_table[] = {
     {'q', "quiet", NULL, OPTION_FLAG, OWN(quiet), .number = 1,
      .help = "nothing on stderr but what ends the program"},
     {'v', "verbose", NULL, OPTION_FLAG, OWN(verbose), .number = 1,
-     .help = "states and attempts too, and --log-level info"},
+     .help = "states and attempts too, and what is logged at level info of other things"},
     {'h', "help", NULL, OPTION_FLAG, OWN(help), .number = 1, .help = "this text"},
     {'V', "version", NULL, OPTION_FLAG, OWN(version), .number = 1, .help = "the version"},
     {0},

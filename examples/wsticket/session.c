@@ -488,7 +488,7 @@ static void prepare(struct session *s, struct settings *set)
     s->timing = set->timing;
     s->close_on_eof = set->close_on_eof;
     s->offline = c->offline_messages > 0;
-    s->log_attempts = c->log_level >= WST_LOG_INFO;
+    s->log_attempts = set->log_attempts;
     s->send_as = set->binary ? WST_BINARY : WST_TEXT;
     s->low_water = c->queue_low_water;
     s->rejection_count = c->unauthorized_count;
@@ -509,10 +509,10 @@ static void prepare(struct session *s, struct settings *set)
     connect_callbacks(s, c);
 }
 
-static void say_refused(int err, const struct wst_cause *why)
+static void say_refused(int err, const struct wst_cause *why, const char *token_from)
 {
     struct bytes text = {0};
-    options_translate(why->text[0] ? why->text : wst_strerror(err), &text);
+    options_translate(why->text[0] ? why->text : wst_strerror(err), token_from, &text);
     usage_error("%s", text.data);
     bytes_free(&text);
 }
@@ -526,7 +526,7 @@ static bool begin(struct session *s, struct settings *set)
     if (err == 0)
         err = wst_client_start(s->client);
     if (err)
-        say_refused(err, &why);
+        say_refused(err, &why, set->token_from);
     else if (s->offline)
         input_go(&s->input);
     return err == 0;

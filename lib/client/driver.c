@@ -419,7 +419,10 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .user_agent = wst__fields_given(fields, "User-Agent") ? NULL : c->user_agent,
         .cookies = cookies,
     };
+    struct wst__time t;
 
+    read_clock(cl, &t);
+    rq.wall_s = t.wall_s;
     if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
         rq.ticket = &cl->ticket;
     if (c->upgrade_bearer && !wst__secret_empty(&cl->token.value) &&
@@ -861,17 +864,20 @@ void wst__driver_on_turn(void *arg)
         wst__link_flush(cl->link); /* What it brings asks for a turn of its own. */
 }
 
-/* A server that refuses the upgrade, and never ends the body behind it, has said all that counts.
- */
+/* A server that refuses, and never ends the body behind it, has said all that counts. */
 static void look_for_refusal(struct wst_client *cl)
 {
     const struct wst__core *core = &cl->core;
     struct wst__time t;
 
-    if (core->state != WST_STATE_CONNECTING || !cl->link)
+    if (!cl->http && (core->state != WST_STATE_CONNECTING || !cl->link))
         return;
     read_clock(cl, &t);
-    if (t.now_ms >= core->step_due || t.now_ms >= core->attempt_due)
+    if (t.now_ms < core->step_due && t.now_ms < core->attempt_due)
+        return;
+    if (cl->http)
+        wst__steps_time_is_up(cl);
+    else
         wst__link_time_is_up(cl->link);
 }
 

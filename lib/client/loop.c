@@ -99,6 +99,13 @@ static int port_http_start(void *world, struct wst__net *net, const struct wst__
     return wst__http_start(net, rq, cbs, arg, out);
 }
 
+static bool port_http_refusal(void *world, struct wst__http *h, struct wst_cause *why,
+                              const struct wst__http_answer **answer)
+{
+    (void)world;
+    return wst__http_refusal(h, why, answer);
+}
+
 static void port_http_cancel(void *world, struct wst__http *h)
 {
     (void)world;
@@ -181,6 +188,7 @@ static const struct wst__ports real_ports = {
     .net_free = port_net_free,
     .cookies = port_cookies,
     .http_start = port_http_start,
+    .http_refusal = port_http_refusal,
     .http_cancel = port_http_cancel,
     .stream_open = port_stream_open,
     .stream_write = port_stream_write,

@@ -62,6 +62,10 @@ struct wst__ports {
     /* NOMEM, IO: nothing was begun. */
     int (*http_start)(void *world, struct wst__net *net, const struct wst__http_request *rq,
                       const struct wst__http_cbs *cbs, void *arg, struct wst__http **out);
+    /* A refusal whose head has come, though its body has no end, as it would be told to |done|;
+     * false: none has.  |answer| stands until the cancel, which must follow. */
+    bool (*http_refusal)(void *world, struct wst__http *h, struct wst_cause *why,
+                         const struct wst__http_answer **answer);
     void (*http_cancel)(void *world, struct wst__http *h); /* At once; never blocks. */
 
     int (*stream_open)(void *world, struct wst__net *net, const struct wst__stream_request *rq,
@@ -83,9 +87,9 @@ struct wst__ports {
     /* At once.  |closed| (may be NULL) runs from the loop when nothing of it is left there. */
     void (*stream_close)(void *world, struct wst__stream *s, void (*closed)(void *arg), void *arg);
 
-    /* Reads a whole file (bounded to 64 KiB; a missing file: err 0, data NULL); replaces a file
-     * (mode 0600, temporary file beside it, rename); removes it. |cb| exactly once; after
-     * file_cancel not at all (a write that has begun is finished). */
+    /* Reads a whole file of ours alone (bounded to 64 KiB; a missing file: err 0, data NULL);
+     * replaces a file (mode 0600, temporary file beside it, rename); removes it.  |cb| exactly
+     * once; after file_cancel not at all (a write that has begun is finished). */
     int (*file_read)(void *world, const char *path, wst__file_cb cb, void *arg,
                      struct wst__file **out);
     int (*file_replace)(void *world, const char *path, const void *data, size_t n, wst__file_cb cb,

@@ -216,6 +216,8 @@ static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *repl
         push_failed(cl, WST_STEP_TICKET, &why, 0, 0);
         return;
     }
+    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "the ticket is good for %llu ms",
+             (unsigned long long)ev.ticket_life_ms);
     cl->counts.tickets_fetched++;
     cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->step_us));
     tell(cl, WST_PROGRESS_TICKET_READY);
@@ -275,14 +277,11 @@ static void on_http_sent(void *arg)
     wst__driver_pump(cl);
 }
 
-static void on_http_done(void *arg, const struct wst_cause *why, const struct wst__http_answer *a)
+static void take_answer(struct wst_client *cl, const struct wst_cause *why,
+                        const struct wst__http_answer *a)
 {
-    struct wst_client *cl = arg;
     enum wst_step step = cl->http_step;
 
-    cl->http = NULL;
-    if (step == WST_STEP_TOKEN && cl->token_changed)
-        return; /* Of before a log-out: step 1 begins anew in this turn. */
     if (why->code != 0)
         fail_step(cl, step, why, 0, 0);
     else if (a->status < 200 || a->status > 299)
@@ -291,7 +290,37 @@ static void on_http_done(void *arg, const struct wst_cause *why, const struct ws
         token_reply(cl, a);
     else
         ticket_reply(cl, a);
+}
+
+/* Of before a log-out: step 1 begins anew in this turn. */
+static bool is_outdated(const struct wst_client *cl)
+{
+    return cl->http_step == WST_STEP_TOKEN && cl->token_changed;
+}
+
+static void on_http_done(void *arg, const struct wst_cause *why, const struct wst__http_answer *a)
+{
+    struct wst_client *cl = arg;
+
+    cl->http = NULL;
+    if (is_outdated(cl))
+        return;
+    take_answer(cl, why, a);
     wst__driver_pump(cl);
+}
+
+void wst__steps_time_is_up(struct wst_client *cl)
+{
+    const struct wst__ports *ports = cl->ports;
+    const struct wst__http_answer *a;
+    struct wst__http *h = cl->http;
+    struct wst_cause why = {0};
+
+    if (!h || is_outdated(cl) || !ports->http_refusal(ports->world, h, &why, &a))
+        return;
+    cl->http = NULL;
+    take_answer(cl, &why, a);
+    ports->http_cancel(ports->world, h);
 }
 
 static const struct wst__http_cbs http_cbs = {on_http_sent, on_http_done};

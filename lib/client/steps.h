@@ -7,6 +7,8 @@
 /* Each answers with an event of its step, pushed onto the driver's queue. */
 void wst__steps_ensure_token(struct wst_client *cl);
 void wst__steps_get_ticket(struct wst_client *cl);
+/* No more time for the answer: a refusal whose head has come is told as the step's failure. */
+void wst__steps_time_is_up(struct wst_client *cl);
 /* Drops what is under way. */
 void wst__steps_cancel(struct wst_client *cl);
 /* Takes the application's answer that waits (cl->provided), if there is one. */

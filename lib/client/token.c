@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "client/driver.h"
 #include "wire/jwt.h"
+#include "wire/reply.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define MAX_LIFE_S (INT64_C(3650) * 86400) /* Beyond it a life is a mistake: not known. */
@@ -72,6 +74,21 @@ static void log_unused(const struct wst__token *t, const char *why)
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "%s", why);
 }
 
+static void log_unread(const struct wst__token *t, int err, int sys_errno)
+{
+    const char *path = t->client->shared->config.c.token_cache;
+
+    if (err == WST_ERR_CONFIG && sys_errno == EPERM)
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
+                 "token_cache: %s belongs to another user: not used; remove it, or chown it", path);
+    else if (err == WST_ERR_CONFIG)
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
+                 "token_cache: others may read or write %s: not used; chmod 600 it", path);
+    else
+        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache: %s could not be read (%s)",
+                 path, sys_errno ? strerror(sys_errno) : wst_strerror(err));
+}
+
 static void on_read(void *arg, int err, int sys_errno, const void *data, size_t n)
 {
     struct wst__token *t = arg;
@@ -79,8 +96,7 @@ static void on_read(void *arg, int err, int sys_errno, const void *data, size_t 
 
     t->reading = NULL;
     if (err != 0)
-        wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache could not be read (%s)",
-                 sys_errno ? strerror(sys_errno) : wst_strerror(err));
+        log_unread(t, err, sys_errno);
     else if (data && !wst__token_record_read(data, n, &r))
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache is damaged: not used");
     else if (data)
@@ -177,6 +193,23 @@ static void on_written(void *arg, int err, int sys_errno, const void *data, size
         wst__driver_ask(cl);
 }
 
+/* As a store keeps it: whole seconds, and not known when it would not be read. */
+static int64_t life_to_store(const struct wst__token *t)
+{
+    if (t->life_ms < 0 || t->life_ms / 1000 > MAX_LIFE_S)
+        return -1;
+    return t->life_ms < 1000 ? 1 : t->life_ms / 1000;
+}
+
+static int remove_file(struct wst__token *t)
+{
+    const struct wst__ports *ports = t->client->ports;
+    struct wst__file *file;
+
+    return ports->file_remove(ports->world, t->client->shared->config.c.token_cache, on_written, t,
+                              &file);
+}
+
 static int write_file(struct wst__token *t)
 {
     const struct wst__ports *ports = t->client->ports;
@@ -184,19 +217,23 @@ static int write_file(struct wst__token *t)
     struct wst__token_record r = {.origin = t->client->shared->config.token_origin,
                                   .token = t->value, /* Lent. */
                                   .received_at = t->received_wall_s,
-                                  .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
+                                  .life_s = life_to_store(t)};
     struct wst__file *file;
     struct wst__buf b;
     int rc;
 
     if (wst__secret_empty(&t->value))
-        return ports->file_remove(ports->world, path, on_written, t, &file);
+        return remove_file(t);
     wst__buf_init(&b, (size_t)64 * 1024, true);
     rc = wst__token_record_write(&r, &b);
     if (rc == 0)
         rc = ports->file_replace(ports->world, path, b.data, b.len, on_written, t, &file);
     wst__buf_fini(&b);
-    return rc;
+    if (rc != WST_ERR_TOO_LARGE)
+        return rc;
+    wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
+             "the token is longer than %d bytes: it is not kept in token_cache", WST__TOKEN_MAX);
+    return remove_file(t); /* The one before may be another user's. */
 }
 
 /* The callback sees a copy: it may set another token, or forget it, while it looks. */
@@ -206,7 +243,7 @@ static void save_in_app(struct wst__token *t)
     struct wst__secret token = WST__SECRET_INIT;
     struct wst_stored_token s = {.origin = t->client->shared->config.token_origin,
                                  .received_at = t->received_wall_s,
-                                 .life_s = t->life_ms < 0 ? -1 : t->life_ms / 1000};
+                                 .life_s = life_to_store(t)};
 
     if (wst__secret_empty(&t->value)) {
         c->store_clear(t->client, c->store_arg);

@@ -13,6 +13,15 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *wst__place(const char *host, uint16_t port, char out[WST__PLACE])
+{
+    bool ipv6 = strchr(host, ':') != NULL;
+
+    (void)snprintf(out, WST__PLACE, "%s%s%s:%u", ipv6 ? "[" : "", host, ipv6 ? "]" : "",
+                   (unsigned)port);
+    return out;
+}
+
 static int os_errno(CURL *easy)
 {
     long error = 0;
@@ -34,8 +43,8 @@ static void proxy_refused(struct wst_cause *why, CURL *easy,
                          about->proxy, status);
     else
         (void)wst__cause(why, WST_ERR_PROXY, about->step,
-                         "the proxy %s refused the way to %s:%u with status %ld", about->proxy,
-                         about->host, about->port, status);
+                         "the proxy %s refused the way to %s with status %ld", about->proxy,
+                         about->place, status);
     why->http_status = (int)status;
 }
 
@@ -85,8 +94,7 @@ static void socks_refused(struct wst_cause *why, CURL *easy,
             about->proxy);
     else
         (void)wst__cause(why, WST_ERR_PROXY, about->step,
-                         "the SOCKS proxy %s made no connection to %s:%u", about->proxy,
-                         about->host, about->port);
+                         "the SOCKS proxy %s made no connection to %s", about->proxy, about->place);
 }
 
 static void not_connected(struct wst_cause *why, CURL *easy,
@@ -100,8 +108,8 @@ static void not_connected(struct wst_cause *why, CURL *easy,
         (void)wst__cause(why, WST_ERR_PROXY, about->step, "the proxy %s cannot be reached: %s",
                          about->proxy, reason);
     else
-        (void)wst__cause(why, WST_ERR_CONNECT, about->step, "%s:%u cannot be reached: %s",
-                         about->host, about->port, reason);
+        (void)wst__cause(why, WST_ERR_CONNECT, about->step, "%s cannot be reached: %s",
+                         about->place, reason);
 }
 
 /* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version, errno 0". */
@@ -127,11 +135,10 @@ static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer
     if (strstr(about->error_text, "SSL routines"))
         tls_failed(why, about); /* An alert: with TLS 1.3, often after the handshake. */
     else if (error == 0 || error == ECONNRESET || error == EPIPE)
-        (void)wst__cause(why, WST_ERR_RESET, about->step, "%s:%u reset the connection", about->host,
-                         about->port);
+        (void)wst__cause(why, WST_ERR_RESET, about->step, "%s reset the connection", about->place);
     else
-        (void)wst__cause(why, WST_ERR_RESET, about->step, "the connection to %s:%u broke: %s",
-                         about->host, about->port, wst__errno_text(error, text));
+        (void)wst__cause(why, WST_ERR_RESET, about->step, "the connection to %s broke: %s",
+                         about->place, wst__errno_text(error, text));
 }
 
 static void not_verified(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
@@ -147,8 +154,8 @@ static void not_verified(struct wst_cause *why, CURL *easy, const struct wst__tr
 
 static void other(struct wst_cause *why, CURLcode result, const struct wst__transfer_about *about)
 {
-    (void)wst__cause(why, WST_ERR_HTTP, about->step, "the HTTP exchange with %s:%u failed: %s",
-                     about->host, about->port, curl_easy_strerror(result));
+    (void)wst__cause(why, WST_ERR_HTTP, about->step, "the HTTP exchange with %s failed: %s",
+                     about->place, curl_easy_strerror(result));
 }
 
 static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
@@ -179,14 +186,14 @@ static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
         socks_refused(why, easy, about);
         break;
     case CURLE_OPERATION_TIMEDOUT:
-        (void)wst__cause(why, WST_ERR_TIMEOUT, about->step, "%s:%u did not answer in time",
-                         about->host, about->port);
+        (void)wst__cause(why, WST_ERR_TIMEOUT, about->step, "%s did not answer in time",
+                         about->place);
         break;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         (void)wst__cause(why, WST_ERR_EOF, about->step,
-                         "%s:%u ended the connection before its answer was complete%s", about->host,
-                         about->port, about->plain ? "; does it want TLS (https)?" : "");
+                         "%s ended the connection before its answer was complete%s", about->place,
+                         about->plain ? "; does it want TLS (https)?" : "");
         break;
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:

@@ -6,11 +6,16 @@
 
 #include <curl/curl.h>
 
+enum { WST__PLACE = 272 };
+
+/* "HOST:PORT" into |out|, which is returned; an IPv6 address stands in brackets. */
+const char *wst__place(const char *host, uint16_t port, char out[WST__PLACE]);
+
 /* What a transfer was about, for the words. */
 struct wst__transfer_about {
     enum wst_step step;
     const char *host;
-    uint16_t port;
+    const char *place;      /* wst__place() of it. */
     const char *proxy;      /* "HOST:PORT" without credentials; "" for none. */
     bool through_http;      /* That is an HTTP proxy. */
     bool sent;              /* The request has left: the way through the proxy stood. */

@@ -71,9 +71,10 @@ static void finish(struct wst__dial *d, int fd, uv_poll_t *poll, const struct ws
 static void on_done(struct wst__transfer *t, CURLcode result)
 {
     struct wst__dial *d = (struct wst__dial *)t; /* Its first member. */
+    char place[WST__PLACE];
     struct wst__transfer_about about = {.step = WST_STEP_CONNECT,
                                         .host = d->host,
-                                        .port = d->port,
+                                        .place = wst__place(d->host, d->port, place),
                                         .proxy = d->proxy_name,
                                         .through_http = d->through_http,
                                         .interface = d->net->interface,

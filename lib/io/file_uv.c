@@ -68,6 +68,15 @@ static void read_all(struct wst__file *f, int fd)
     wst__wipe(chunk, sizeof chunk);
 }
 
+/* Who may write it could put a token of his own there; who may read it has ours. */
+static void check_private(struct wst__file *f, const struct stat *st)
+{
+    if (st->st_uid != geteuid())
+        fail(f, WST_ERR_CONFIG, EPERM);
+    else if ((st->st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        fail(f, WST_ERR_CONFIG, EACCES);
+}
+
 static void do_read(struct wst__file *f)
 {
     /* Not blocking: opening a FIFO would wait for its writer. */
@@ -85,6 +94,8 @@ static void do_read(struct wst__file *f)
     else if (!S_ISREG(st.st_mode))
         fail(f, WST_ERR_IO, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
     else
+        check_private(f, &st);
+    if (f->err == 0)
         read_all(f, fd);
     (void)close(fd);
 }

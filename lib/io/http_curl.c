@@ -38,9 +38,9 @@ struct wst__http {
     struct wst__buf out;        /* The request's body. */
     struct wst__buf in;         /* The answer's. */
     size_t header_bytes, max_header_bytes;
-    bool headers_done;      /* The empty line behind them has come. */
-    const char *too_large;  /* The name of the limit that was passed. */
-    bool refused_at_length; /* A refusal whose page goes on behind the limit: it counts as it is. */
+    char retry_after[64], date[64]; /* The headers of these names. */
+    bool headers_done;              /* The empty line behind them has come. */
+    const char *too_large;          /* The name of the limit that was passed. */
     struct wst__http_answer answer;
     char error_text[CURL_ERROR_SIZE];
     struct wst__trust_wait wait;
@@ -63,7 +63,16 @@ static void free_http(struct wst__http *h)
 
 /* ---- The answer ---------------------------------------------------------------------------- */
 
-bool wst__retry_after(const char *value, int64_t wall_s, uint64_t *ms)
+/* All forms of an HTTP-date begin with the name of a day; curl_getdate() would take far more. */
+static bool read_date(const char *value, int64_t *s)
+{
+    if (!isalpha((unsigned char)*value))
+        return false;
+    *s = (int64_t)curl_getdate(value, NULL);
+    return *s != -1;
+}
+
+bool wst__retry_after(const char *value, int64_t now_s, uint64_t *ms)
 {
     int64_t s = 0;
 
@@ -78,12 +87,9 @@ bool wst__retry_after(const char *value, int64_t wall_s, uint64_t *ms)
             return true;
         }
     }
-    if (!isalpha((unsigned char)*value)) /* Dates begin with the day's name. */
+    if (!read_date(value, &s))
         return false;
-    s = (int64_t)curl_getdate(value, NULL);
-    if (s == -1)
-        return false;
-    s = s > wall_s ? s - wall_s : 0;
+    s = s > now_s ? s - now_s : 0;
     *ms = (uint64_t)(s < DAY_S ? s : DAY_S) * 1000;
     return true;
 }
@@ -110,22 +116,33 @@ static bool header_value(const char *line, size_t n, const char *name, char *out
     return true;
 }
 
-static void read_header(struct wst__http *h, const char *line, size_t n)
+/* A date counts from the server's own time, as far as it tells that. */
+static void end_headers(struct wst__http *h)
 {
     struct wst__http_answer *a = &h->answer;
     struct wst__time now;
-    char value[128];
+    int64_t now_s;
+
+    h->headers_done = true;
+    wst__clock_read(&h->net->io->clock, &now);
+    if (!read_date(h->date, &now_s))
+        now_s = now.wall_s;
+    a->has_retry_after = wst__retry_after(h->retry_after, now_s, &a->retry_after_ms);
+}
+
+static void read_header(struct wst__http *h, const char *line, size_t n)
+{
+    struct wst__http_answer *a = &h->answer;
 
     if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
         /* A new answer: that of the proxy or an interim one is forgotten. */
         memset(a, 0, sizeof *a);
+        *h->retry_after = *h->date = '\0';
         h->headers_done = false;
     } else if (n <= 2 && (*line == '\r' || *line == '\n')) {
-        h->headers_done = true;
-    } else if (header_value(line, n, "Retry-After", value, sizeof value)) {
-        wst__clock_read(&h->net->io->clock, &now);
-        a->has_retry_after = wst__retry_after(value, now.wall_s, &a->retry_after_ms);
-    } else {
+        end_headers(h);
+    } else if (!header_value(line, n, "Retry-After", h->retry_after, sizeof h->retry_after) &&
+               !header_value(line, n, "Date", h->date, sizeof h->date)) {
         (void)header_value(line, n, "Content-Type", a->content_type, sizeof a->content_type);
     }
 }
@@ -145,13 +162,15 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
     return n;
 }
 
-/* What a refusal says is in its head: the page behind it may be as long as it likes. */
-static bool is_refusal(const struct wst__http *h)
+/* What a refusal says is in its head: the page behind it may be as long as it likes, break off, or
+ * never end.  Neither an interim answer nor the one to a CONNECT is one. */
+static bool is_refused(const struct wst__http *h)
 {
     long status = 0;
 
-    (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-    return status < 200 || status > 299;
+    if (h->headers_done)
+        (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    return status > 299;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
@@ -162,10 +181,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     n *= size;
     if (n <= room)
         return wst__buf_add(&h->in, bytes, n) == 0 ? n : 0;
-    if (!is_refusal(h))
+    if (is_refused(h))
+        (void)wst__buf_add(&h->in, bytes, room);
+    else
         h->too_large = "max_body_bytes";
-    else if (wst__buf_add(&h->in, bytes, room) == 0)
-        h->refused_at_length = true;
     return 0;
 }
 
@@ -196,9 +215,10 @@ static bool is_long_line(const struct wst__http *h, CURLcode result)
 
 static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
 {
+    char place[WST__PLACE];
     struct wst__transfer_about about = {.step = h->step,
                                         .host = h->host,
-                                        .port = h->port,
+                                        .place = wst__place(h->host, h->port, place),
                                         .proxy = h->proxy_name,
                                         .through_http = h->through_http,
                                         .sent = h->transfer.sent_told,
@@ -210,8 +230,7 @@ static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
         h->too_large = "max_header_bytes";
     if (h->too_large && (about.sent || !about.through_http))
         (void)wst__cause(why, WST_ERR_REPLY_TOO_LARGE, h->step,
-                         "the answer of %s:%u is larger than %s allows", h->host, h->port,
-                         h->too_large);
+                         "the answer of %s is larger than %s allows", place, h->too_large);
     else
         wst__curl_cause(why, h->transfer.easy, result, &about);
 }
@@ -257,7 +276,7 @@ static void on_done(struct wst__transfer *t, CURLcode result)
 
     if (result == CURLE_OK && !h->headers_done)
         result = CURLE_PARTIAL_FILE; /* libcurl takes headers without an end for an answer. */
-    if (result == CURLE_OK || h->refused_at_length)
+    if (result == CURLE_OK || is_refused(h))
         take_answer(h, &why);
     else
         explain(h, result, &why);
@@ -599,6 +618,16 @@ int wst__http_start(struct wst__net *net, const struct wst__http_request *rq,
     }
     *out = h;
     return 0;
+}
+
+bool wst__http_refusal(struct wst__http *h, struct wst_cause *why,
+                       const struct wst__http_answer **answer)
+{
+    if (!is_refused(h))
+        return false;
+    take_answer(h, why);
+    *answer = &h->answer;
+    return true;
 }
 
 void wst__http_cancel(struct wst__http *h)

@@ -105,8 +105,9 @@ struct wst__stream_cbs {
 
 /* File work for the token cache: on the pool, never on the loop's thread. */
 struct wst__file; /* One under way. */
-typedef void (*wst__file_cb)(void *arg, int err /* 0, IO, NOMEM */, int sys_errno, const void *data,
-                             size_t n);
+/* |err|: 0, IO, NOMEM; CONFIG: what was to be read is another user's (EPERM), or others may read or
+ * write it (EACCES). */
+typedef void (*wst__file_cb)(void *arg, int err, int sys_errno, const void *data, size_t n);
 
 /* A time to be called at, on the monotonic clock. */
 struct wst__timer {

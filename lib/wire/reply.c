@@ -232,7 +232,8 @@ static int read_token(const struct reading *r, const struct wst__reply_spec *spe
 
     if (!item && !spec->value_pointer)
         return refuse(r, "", "has none of the fields /token, /access_token, /accessToken");
-    rc = take_value(r, item, field, spec->max_value ? spec->max_value : 16384, &out->token);
+    rc =
+        take_value(r, item, field, spec->max_value ? spec->max_value : WST__TOKEN_MAX, &out->token);
     if (rc != 0)
         return rc;
     rc = read_life(r, spec, expiry_fields, &out->life_ms);

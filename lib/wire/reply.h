@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "base/secret.h"
 
+/* The longest token, in bytes: no server takes so long a header.  Of a reply, and in the store. */
+enum { WST__TOKEN_MAX = 16384 };
+
 /* How a reply is read; every pointer may be NULL: the defaults of the header. */
 struct wst__reply_spec {
     const char *value_pointer;
@@ -15,7 +18,7 @@ struct wst__reply_spec {
     const char *success_pointer; /* NULL: no check. */
     const char *success_value;   /* JSON text; NULL: "true". */
     uint64_t default_life_ms;    /* Ticket: when the reply names none.  0: 30 s. */
-    size_t max_value;            /* Longest token or ticket, in bytes.  0: 16384, 4096. */
+    size_t max_value;            /* Longest token or ticket, in bytes.  0: WST__TOKEN_MAX, 4096. */
 };
 
 struct wst__token_reply {
@@ -63,7 +66,8 @@ struct wst__token_record {
     int64_t received_at;
     int64_t life_s; /* -1: unknown. */
 };
-/* Appends it to |out|, a secret buffer.  TOO_LARGE, NOMEM: then nothing was appended. */
+/* Appends it to |out|, a secret buffer.  TOO_LARGE (also: longer than WST__TOKEN_MAX, which would
+ * not be read), NOMEM: then nothing was appended. */
 int wst__token_record_write(const struct wst__token_record *r, struct wst__buf *out);
 bool wst__token_record_read(const char *body, size_t len, struct wst__token_record *out);
 void wst__token_record_fini(struct wst__token_record *r);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define VERSION    1
-#define MAX_TOKEN  16384
 #define MAX_ORIGIN 512
 #define MAX_LIFE_S (INT64_C(3650) * 86400)
 #define MAX_TIME_S (INT64_C(1) << 52) /* A double holds it exactly. */
@@ -49,7 +48,7 @@ static int write_fields(const struct wst__token_record *r, struct wst__buf *out)
 int wst__token_record_write(const struct wst__token_record *r, struct wst__buf *out)
 {
     size_t start = out->len;
-    int rc = write_fields(r, out);
+    int rc = r->token.len > WST__TOKEN_MAX ? WST_ERR_TOO_LARGE : write_fields(r, out);
 
     if (rc != 0)
         out->len = start; /* A secret buffer wipes all it has, used or not. */
@@ -85,7 +84,7 @@ static bool integer(const cJSON *root, const char *field, int64_t min, int64_t m
 static bool read_fields(const cJSON *root, struct wst__token_record *out)
 {
     const char *origin = visible(root, "/origin", MAX_ORIGIN);
-    const char *token = visible(root, "/token", MAX_TOKEN);
+    const char *token = visible(root, "/token", WST__TOKEN_MAX);
     int64_t version;
 
     if (!origin || !token || !integer(root, "/v", VERSION, VERSION, &version) ||

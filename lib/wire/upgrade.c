@@ -28,6 +28,7 @@ int wst__upgrade_init(struct wst__upgrade *u, const struct wst__upgrade_request 
     wst__buf_init(&u->offered, SIZE_MAX, false);
     u->phase = HEAD;
     u->plain = rq->url && !rq->url->tls;
+    u->wall_s = rq->wall_s;
     if (wst__upgrade_note_offer(u, rq))
         return 0;
     wst__upgrade_fini(u);

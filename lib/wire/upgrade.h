@@ -26,6 +26,8 @@ struct wst__upgrade_request {
     const char *cookies;              /* NULL or "": none. */
     const char *extensions;           /* Sec-WebSocket-Extensions to offer; NULL: none. */
     uint8_t nonce[16];                /* Unpredictable. */
+    int64_t wall_s; /* The wall clock, for a Retry-After that is a date in an answer without a Date;
+                       0: there is none. */
 };
 
 /*
@@ -66,6 +68,7 @@ struct wst__upgrade {
     unsigned interim;
     bool http10;
     bool plain; /* Without TLS. */
+    int64_t wall_s;
     char accept[32];
     struct wst__buf offered;  /* Subprotocols, each terminated; not the ticket's. */
     char *offered_extensions; /* NULL: none. */

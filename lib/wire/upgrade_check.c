@@ -229,11 +229,21 @@ static bool decimal(struct wst__span v, uint64_t max, uint64_t *value)
     return v.n != 0;
 }
 
-/* RFC 9110, 10.2.3: seconds, or a date, which counts from the server's own Date: no clock here. */
+/* The server's own time, as far as it tells it; else ours.  False: there is neither. */
+static bool time_there(const struct wst__upgrade *u, int64_t *now)
+{
+    struct wst__span date;
+
+    if (find(u, "Date", &date) != 0 && wst__date_http(date.s, date.n, now))
+        return true;
+    *now = u->wall_s;
+    return *now != 0;
+}
+
+/* RFC 9110, 10.2.3: seconds, or a date. */
 static void note_retry_after(struct wst__upgrade *u)
 {
     struct wst__span value;
-    struct wst__span date;
     uint64_t seconds;
     int64_t then;
     int64_t now;
@@ -241,8 +251,7 @@ static void note_retry_after(struct wst__upgrade *u)
     if (find(u, "Retry-After", &value) == 0)
         return;
     if (!decimal(value, DAY_S, &seconds)) {
-        if (find(u, "Date", &date) == 0 || !wst__date_http(date.s, date.n, &now) ||
-            !wst__date_http(value.s, value.n, &then))
+        if (!wst__date_http(value.s, value.n, &then) || !time_there(u, &now))
             return;
         seconds = then <= now ? 0 : then - now > DAY_S ? DAY_S : (uint64_t)(then - now);
     }

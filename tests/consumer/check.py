@@ -92,12 +92,25 @@ def destdir():
 
 
 def nothing_private():
-    """pkg-config --libs names libwsticket and libuv, nothing private"""
+    """pkg-config --cflags and --libs name libwsticket and libuv, nothing private"""
     libs = set(pkg_config("--libs", "libwsticket"))
     uv = set(pkg_config("--libs", "libuv"))
     assert "-lwsticket" in libs, libs
     assert libs - uv <= {"-lwsticket", "-L" + libdir()}, libs - uv
-    assert f"-I{PREFIX}/include" in pkg_config("--cflags", "libwsticket")
+    flags = set(pkg_config("--cflags", "libwsticket")) - set(pkg_config("--cflags", "libuv"))
+    assert flags == {f"-I{PREFIX}/include"}, flags
+    assert not pkg_config("--print-requires-private", "libwsticket")
+
+
+def static_archive():
+    """pkg-config --static names all that libwsticket.a needs"""
+    program = os.path.join(WORK, "static-archive")
+    libs = ["-l:libwsticket.a" if word == "-lwsticket" else word
+            for word in pkg_config("--static", "--libs", "libwsticket")]
+    command("gcc", "-std=c11", "-D_DEFAULT_SOURCE", os.path.join(SOURCES, "consumer.c"),
+            "-o", program, *pkg_config("--cflags", "libwsticket"), *libs)
+    assert "attempt failed: CONNECT" in command(program, env=outside(), timeout=30)
+    assert not [lib for lib in needed(program) if "wsticket" in lib], needed(program)
 
 
 def validates():
@@ -183,6 +196,8 @@ def meson_subproject():
     where = os.path.join(project, "build")
     command("meson", "setup", where, project, "--wrap-mode=forcefallback")
     command("ninja", "-C", where)
+    examples = os.path.join(where, "subprojects", "libwsticket", "examples")
+    assert not os.path.exists(os.path.join(examples, "minimal")), "nobody asked for an example"
     environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
     assert "attempt failed: CONNECT" in command(where + "/consumer", env=environment, timeout=30)
 
@@ -203,6 +218,6 @@ def man_page():
     assert "wsticket" in done.stdout
 
 
-run([install, installed_files, destdir, nothing_private, validates, no_build_paths, c11_gcc,
+run([install, installed_files, destdir, nothing_private, static_archive, validates, no_build_paths, c11_gcc,
      c11_clang, cxx17_gcc, cxx17_clang, c11_gcc_static, c11_clang_static, cxx17_gcc_static, cmake,
      meson_installed, meson_subproject, command_line, man_page])

@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from cli import MINIMAL, TOP, WRAP, Cli, environment, eventually, normal, run
+from daemon import free_port
 from plainserver import PlainServer
 from wstserver import Server
 
@@ -166,6 +167,14 @@ def test_the_life_that_is_configured(server):
         assert cli.stop() == 0
 
 
+def test_the_life_that_the_server_tells():
+    """Only its reply knows: the line before the request names what is configured."""
+    with Server("--ticket-ttl", "300") as server, Cli("connect", "-v", server.url) as cli:
+        cli.wait_open()
+        assert cli.stop() == 0
+        assert "[log] info: the ticket is good for 300000 ms" in cli.err
+
+
 def test_without_a_ticket():
     with PlainServer(subprotocols=["chat"]) as server, \
             Cli("connect", "--no-ticket", "--subprotocol", "chat", server.url) as cli:
@@ -186,6 +195,17 @@ def test_verbose_tells_states(server):
         assert "[WS] attempt 1 begins" in cli.err
         assert [line for line in cli.err if line in FIRST + TICKET + CLOSED] == \
             FIRST + TICKET + CLOSED
+
+
+def test_a_failure_is_told_once():
+    """Also with --verbose; the library's own lines about attempts are there for who asks for its log."""
+    url = f"http://localhost:{free_port()}"
+    for options, times in ((["-v"], 1), ([], 1), (["--log-level", "info"], 2)):
+        done = run("connect", "--max-attempts", "2", "--base-delay", "1ms", *options, url)
+        told = [line for line in done.stderr.splitlines()
+                if "refused" in line and not line.startswith("[WS] Giving up")]
+        assert len(told) == 2 * times, done.stderr
+        assert any(line.startswith("[log]") for line in told) == (times == 2)
 
 
 def test_quiet(server):
@@ -251,8 +271,9 @@ def test_unknown_certificate(args):
 
 
 def test_a_certificate_that_is_none(tmp_path):
+    """It looks like one: the first attempt finds out."""
     nonsense = tmp_path / "ca.pem"
-    nonsense.write_text("this is no certificate\n")
+    nonsense.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
     with Server(tls=True) as server:
         done = run("connect", "--ca-file", str(nonsense), server.url)
         assert done.returncode == 2, done.stderr

@@ -224,7 +224,7 @@ REFUSED = [
     (["connect", "https://a.test", "--header", "Host: b"], "--header[0]: Host is made by the lib"),
     (["connect", "https://a.test", "--subprotocol", "a b"], "--subprotocol[0]: must be a token"),
     (["connect", "https://a.test", "--token", "a b"], "--token: must be visible characters"),
-    (["connect", "https://a.test", "--client-cert", TABLE], "--client-cert, --client-key: give"),
+    (["connect", "https://a.test", "--client-key", TABLE], "--client-cert, --client-key: give"),
     (["connect", "https://a.test", "--query-name", ""], "--query-name: must not be empty"),
     (["connect", "--ws-url", "wss://a.test"], "--token-url"),
 ]
@@ -238,6 +238,30 @@ def test_refused_configuration(args, text):
     assert text in done.stderr
     assert done.stderr.endswith("Try 'wsticket --help'.\n")
     assert "_" not in done.stderr, "names of fields are for programmers"
+
+
+@pytest.mark.parametrize("option", ["--ca-file", "--client-cert"])
+@pytest.mark.parametrize("content", [b"", b"\x30\x82\x01\x0a\x00\n" * 100,
+                                     b"-----BEGIN PRIVATE KEY-----\n", b"ca.example\n"])
+def test_a_file_without_a_certificate(option, content, tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_bytes(content)
+    done = run("connect", option, str(path), "https://a.test")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wsticket: {option}: there is no PEM certificate in {path}; ")
+    assert f"openssl x509 -inform DER -in {path}" in done.stderr
+
+
+@pytest.mark.parametrize("way", ["--token", "--token-file", "WSTICKET_TOKEN"])
+def test_a_bad_token_is_named_by_its_place(way, tmp_path):
+    path = tmp_path / "token"
+    path.write_text("s3cret value\n")
+    args = {"--token": ["--token", "s3cret value"], "--token-file": ["--token-file", str(path)]}
+    env = {"WSTICKET_TOKEN": "s3cret value"} if way == "WSTICKET_TOKEN" else {}
+    done = run("connect", "https://a.test", *args.get(way, []), **env)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wsticket: {way}: must be visible characters without spaces\n")
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 SECRETS = [["--token", "s3cret value"], ["--header", "s3cret"], ["--header", "Cookie: s3cret\x01"],

@@ -165,6 +165,26 @@ def test_the_token_file_is_ours_alone(server, tmp_path):
     assert os.listdir(tmp_path) == ["jwt"], "no temporary file is left behind"
 
 
+def test_a_token_file_of_others(server, tmp_path):
+    """Not used, whoever may have read it or put it there; the new one is ours alone again."""
+    server.faults(reset=True, token=GOOD_TOKEN, ticket={"status": 503})
+    path = tmp_path / "jwt"
+    command = planted(server, "--once", "--token-cache", str(path))
+    shared = {"others may read or write": lambda: path.chmod(0o644)}
+    if os.geteuid() == 0:
+        shared["belongs to another user"] = lambda: os.chown(path, 65534, 65534)
+    run(*command)
+    assert f"token_cache: {path}" not in run(*command).stderr
+    for words, share in shared.items():
+        share()
+        issued = server.stats()["tokenRequests"]
+        done = run(*command)
+        assert words in done.stderr and str(path) in done.stderr
+        assert server.stats()["tokenRequests"] == issued + 1
+        now = path.stat()
+        assert (now.st_uid, now.st_mode & 0o777) == (os.geteuid(), 0o600)
+
+
 def test_the_server_tells_none_either(backend, monitor):
     with Cli("connect", backend.url) as cli:
         cli.wait_open()

@@ -78,6 +78,7 @@ def test_a_damaged_token_file_is_no_token(backend, monitor, tmp_path):
     cache = tmp_path / "jwt"
     for damage in (b"", b"\x00\xff garbage", b"{\"token\":", b"x" * 100000):
         cache.write_bytes(damage)
+        cache.chmod(0o600)
         with Cli("connect", "--token-cache", str(cache), backend.url) as cli:
             cli.wait_open()
             assert cli.stop() == 0

@@ -41,9 +41,10 @@ def test_it_really_waits(backend):
         assert cli.stop() == 0
 
 
-def test_a_date(backend):
+@pytest.mark.parametrize("step", ["token", "ticket", "upgrade"])
+def test_a_date(backend, step):
     at = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 30))
-    backend.faults(ticket={"status": 503, "retryAfter": at})
+    backend.faults(**{step: {"status": 503, "retryAfter": at}})
     failure = first_failure(backend)
     assert 10_000 <= failure["retry_after_ms"] <= 30_000
     assert failure["retry_after_ms"] <= failure["next_delay_ms"]

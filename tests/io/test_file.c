@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-/* ---- In the place of others' functions: rename() can fail or wait, and knows its thread. ------
- */
+/* ---- In the place of others' functions: rename() can fail or wait, and knows its thread; who we
+ * are can be changed. ------------------------------------------------------------------------- */
 
 static pthread_t loop_thread;
 static atomic_bool rename_waits;
@@ -36,6 +36,15 @@ int __wrap_rename(const char *from, const char *to)
         return __real_rename(from, to);
     errno = rename_errno;
     return -1;
+}
+
+static uid_t somebody; /* 0: who we are. */
+uid_t __real_geteuid(void);
+uid_t __wrap_geteuid(void);
+
+uid_t __wrap_geteuid(void)
+{
+    return somebody ? somebody : __real_geteuid();
 }
 
 /* ---- One job ------------------------------------------------------------------------------- */
@@ -154,6 +163,35 @@ static void test_mode(void **state)
     remove_now(w, &j, path);
 }
 
+/* What others may read or write, or have put there, is not read. */
+static void test_not_ours_alone(void **state)
+{
+    static const mode_t modes[] = {0640, 0620, 0610, 0604, 0602, 0601};
+    struct world *w = *state;
+    const char *path = temp_path("shared");
+    struct job j;
+
+    replace_now(w, &j, path, "secret");
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        assert_int_equal(chmod(path, modes[i]), 0);
+        read_now(w, &j, path);
+        assert_int_equal(j.err, WST_ERR_CONFIG);
+        assert_int_equal(j.sys_errno, EACCES);
+        assert_false(j.has_data);
+    }
+    assert_int_equal(chmod(path, 0400), 0);
+    read_now(w, &j, path);
+    assert_int_equal(j.err, 0);
+    assert_true(j.has_data);
+    somebody = __real_geteuid() + 1;
+    read_now(w, &j, path);
+    somebody = 0;
+    assert_int_equal(j.err, WST_ERR_CONFIG);
+    assert_int_equal(j.sys_errno, EPERM);
+    assert_false(j.has_data);
+    remove_now(w, &j, path);
+}
+
 static void test_failures(void **state)
 {
     struct world *w = *state;
@@ -185,6 +223,7 @@ static void test_failures(void **state)
     remove_now(w, &j, path);
     /* Too large. */
     f = fopen(path, "we");
+    assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(fwrite(big, 1, WST__FILE_MAX, f), WST__FILE_MAX);
     (void)fflush(f);
     read_now(w, &j, path);
@@ -306,10 +345,9 @@ int main(void)
 {
 #define IN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        IN_WORLD(test_there_and_back), IN_WORLD(test_mode),
-        IN_WORLD(test_failures),       IN_WORLD(test_fifo),
-        IN_WORLD(test_atomic),         IN_WORLD(test_order),
-        IN_WORLD(test_cancel),         IN_WORLD(test_close_meanwhile),
+        IN_WORLD(test_there_and_back), IN_WORLD(test_mode),   IN_WORLD(test_not_ours_alone),
+        IN_WORLD(test_failures),       IN_WORLD(test_fifo),   IN_WORLD(test_atomic),
+        IN_WORLD(test_order),          IN_WORLD(test_cancel), IN_WORLD(test_close_meanwhile),
     };
 
     loop_thread = pthread_self();

@@ -1,6 +1,7 @@
 /* HTTP: one request, one bounded answer, or one cause. */
 #include "calls.h"
 
+#include "io/cause_curl.h"
 #include "io/cookies_curl.h"
 
 #include <arpa/inet.h>
@@ -14,10 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* The dynamic linker puts this in the place of the C library's: libuv, libcurl and we ourselves see
+ * the time leap. */
+static atomic_llong leap_s;
+
+int clock_gettime(clockid_t clock, struct timespec *to)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, to);
+
+    if (clock != CLOCK_REALTIME)
+        to->tv_sec += leap_s;
+    return rc;
+}
 
 static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                          "Content-Length: 2\r\n\r\n{}";
@@ -357,6 +372,39 @@ static void test_answers(void **state)
     server_stop(s);
 }
 
+/* A date counts from the server's own time, which may differ from ours by years. */
+static void test_retry_after_date(void **state)
+{
+    static const struct {
+        const char *date;
+        uint64_t ms;
+    } table[] = {
+        {"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 30000},
+        {"Date: Sun, 06 Nov 1994 09:49:37 GMT\r\n", 0},
+        {"Date: soon\r\n", 0}, /* From ours it is long ago. */
+        {"", 0},
+    };
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+
+    for (size_t i = 0; i < 2 * sizeof table / sizeof table[0]; i++) {
+        static const char value[] = "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n";
+        const char *date = table[i / 2].date;
+        char text[256];
+        struct server *s;
+        struct call c;
+
+        (void)snprintf(text, sizeof text, "HTTP/1.1 503 Wait\r\n%s%sContent-Length: 0\r\n\r\n",
+                       i % 2 ? date : value, i % 2 ? value : date);
+        s = server_start(answer, text, NULL);
+        assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+        assert_true(c.answer.has_retry_after);
+        assert_int_equal(c.answer.retry_after_ms, table[i / 2].ms);
+        server_stop(s);
+    }
+    wst__net_free(net);
+}
+
 static void test_redirect(void **state)
 {
     struct world *w = *state;
@@ -456,6 +504,26 @@ static void test_failures(void **state)
     wst__net_free(net);
 }
 
+/* An address with colons of its own stands in brackets. */
+static void test_places_in_texts(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    char place[WST__PLACE];
+    struct pipe p = {0};
+    struct call c;
+
+    assert_string_equal(wst__place("::1", 8443, place), "[::1]:8443");
+    assert_string_equal(wst__place("h.example", 1, place), "h.example:1");
+    /* Refused, or there is no IPv6 here: the place is named all the same. */
+    assert_int_equal(call_get(&c, w, net, "http://[::1]:1/"), WST_ERR_CONNECT);
+    assert_memory_equal(c.why.text, "[::1]:1 cannot be reached", 25);
+    assert_int_equal(pipe_connect(&p, w, net, "::1", 1, false), WST_ERR_CONNECT);
+    assert_memory_equal(p.why.text, "[::1]:1 cannot be reached", 25);
+    pipe_close(&p);
+    wst__net_free(net);
+}
+
 static void test_early_answer(void **state)
 {
     struct world *w = *state;
@@ -470,9 +538,85 @@ static void test_early_answer(void **state)
     server_stop(s);
 }
 
-/* ---- Cancel -------------------------------------------------------------------------------- */
+static void refuse_and_break(struct conn *c)
+{
+    char some[64];
+
+    (void)conn_read(c, some, 10);
+    (void)conn_puts(c, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 20\r\n\r\nno");
+}
+
+/* What the head of a refusal says counts, whatever becomes of its body. */
+static void test_broken_refusal(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct server *s = server_start(refuse_and_break, NULL, NULL);
+    struct call c;
+
+    assert_int_equal(call_get(&c, w, net, url_of("http", "127.0.0.1", s, "/")), 0);
+    assert_int_equal(c.answer.status, 503);
+    assert_int_equal(c.answer.retry_after_ms, 7000);
+    assert_string_equal(c.body, "no");
+    wst__net_free(net);
+    server_stop(s);
+}
 
 static atomic_int reached; /* How far the server has come. */
+
+/* Says what the test gave, and nothing more. */
+static void say_and_wait(struct conn *c)
+{
+    char byte;
+
+    (void)conn_read_request(c, seen, sizeof seen);
+    (void)conn_puts(c, c->arg);
+    while (conn_read(c, &byte, 1) > 0)
+        continue;
+}
+
+static void test_endless_refusal(void **state)
+{
+    static const struct {
+        const char *said;
+        bool refused;
+        int code;
+    } table[] = {
+        {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 20\r\n\r\nno", true, 0},
+        {"HTTP/1.1 407 No\r\nContent-Length: 20\r\n\r\nno", true, WST_ERR_PROXY_AUTH},
+        {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n", false, 0},
+        {"HTTP/1.1 103 Early\r\nX: y\r\n\r\n", false, 0},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", false, 0},
+    };
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct server *s = server_start(say_and_wait, (void *)(uintptr_t)table[i].said, NULL);
+        const struct wst__http_answer *a = NULL;
+        struct wst_cause why = {0};
+        struct call c;
+
+        call_start(&c, net, "GET", url_of("http", "127.0.0.1", s, "/"), NULL, NULL);
+        assert_false(wst__http_refusal(c.http, &why, &a));
+        for (int turn = 0; turn < 100 && !wst__http_refusal(c.http, &why, &a); turn++)
+            world_run_for(w, table[i].refused ? 50 : 1);
+        assert_int_equal(a != NULL, table[i].refused);
+        assert_int_equal(why.code, table[i].code);
+        if (i == 0) {
+            assert_int_equal(a->status, 503);
+            assert_int_equal(a->retry_after_ms, 7000);
+            assert_string_equal(a->body, "no");
+        }
+        wst__http_cancel(c.http);
+        world_run_for(w, 5);
+        assert_false(c.done);
+        server_stop(s);
+    }
+    wst__net_free(net);
+}
+
+/* ---- Cancel -------------------------------------------------------------------------------- */
 
 static void stall(struct conn *c)
 {
@@ -573,6 +717,37 @@ static void test_cancel_while_connecting(void **state)
         (void)close(full.fds[i]);
     wst__net_free(net);
     server_stop(s);
+}
+
+/* How long connecting may take is the driver's business, a week at most (step_timeout_ms): libcurl
+ * has no say in it. */
+static void test_no_deadline_of_libcurl(void **state)
+{
+    struct world *w = *state;
+    struct wst__net *net = world_net(w, NULL);
+    struct pipe stuck = {0};
+    struct full full;
+    char url[64];
+    struct call c;
+
+    fill(&full);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
+    call_start(&c, net, "GET", url, NULL, NULL);
+    pipe_open(&stuck, w, net, "127.0.0.1", full.port, false);
+    world_run_for(w, 20);
+    for (int i = 0; i < 2; i++) {
+        leap_s += i == 0 ? 70 : (long long)6 * 24 * 3600;
+        world_run_for(w, 20);
+        assert_false(c.done || stuck.ready || stuck.ended);
+    }
+    leap_s += (long long)2 * 24 * 3600;
+    world_run_for(w, 20);
+    assert_int_equal(c.why.code, WST_ERR_TIMEOUT); /* They did see the time. */
+    assert_int_equal(stuck.why.code, WST_ERR_TIMEOUT);
+    pipe_close(&stuck);
+    for (int i = 0; i < 8; i++)
+        (void)close(full.fds[i]);
+    wst__net_free(net);
 }
 
 /* Other requests are canceled, and the net freed, from inside a callback. */
@@ -861,14 +1036,19 @@ int main(void)
         IN_WORLD(test_methods),
         IN_WORLD(test_ceilings),
         IN_WORLD(test_long_refusal),
+        IN_WORLD(test_broken_refusal),
+        IN_WORLD(test_endless_refusal),
         IN_WORLD(test_exact_ceiling),
         cmocka_unit_test(test_retry_after),
         IN_WORLD(test_answers),
+        IN_WORLD(test_retry_after_date),
         IN_WORLD(test_redirect),
         IN_WORLD(test_failures),
+        IN_WORLD(test_places_in_texts),
         IN_WORLD(test_early_answer),
         IN_WORLD(test_cancel),
         IN_WORLD(test_cancel_while_connecting),
+        IN_WORLD(test_no_deadline_of_libcurl),
         IN_WORLD(test_end_all_inside_done),
         IN_WORLD(test_distrust),
         IN_WORLD(test_interface),

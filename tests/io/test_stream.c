@@ -730,6 +730,77 @@ static void test_renegotiation_refused(void **state)
     wst__net_free(b.net);
 }
 
+/* ---- A signal in the middle of a call ------------------------------------------------------ */
+
+/* The linker puts these in the place of the kernel's: so many calls of this thread are interrupted
+ * before they have done anything. */
+static _Thread_local int signals;
+ssize_t __real_send(int fd, const void *from, size_t n, int flags);
+ssize_t __wrap_send(int fd, const void *from, size_t n, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t __real_recv(int fd, void *to, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);
+
+static bool is_interrupted(void)
+{
+    if (signals == 0)
+        return false;
+    signals--;
+    errno = EINTR;
+    return true;
+}
+
+ssize_t __wrap_send(int fd, const void *from, size_t n, int flags)
+{
+    return is_interrupted() ? -1 : __real_send(fd, from, n, flags);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    return is_interrupted() ? -1 : __real_sendmsg(fd, m, flags);
+}
+
+ssize_t __wrap_recv(int fd, void *to, size_t n, int flags)
+{
+    return is_interrupted() ? -1 : __real_recv(fd, to, n, flags);
+}
+
+/* It is not seen: the same call goes on, and all is written and read. */
+static void interrupt(struct both *b)
+{
+    struct server *s = server_start(echo, NULL, b->ctx);
+    static uint8_t out[] = "0123456789";
+    struct iovec one = {out, 10}, pieces[] = {{out, 3}, {out + 3, 7}};
+    uint8_t in[64];
+    struct pipe p = {.data = in, .max = sizeof in};
+    struct wst_cause why;
+    size_t wrote, all = 0;
+
+    connect_to(&p, b, s);
+    for (int times = 1; times <= 3; times++) {
+        signals = times;
+        assert_int_equal(wst__stream_write(p.stream, &one, 1, &wrote, &why), 0);
+        assert_int_equal(wrote, 10);
+        assert_int_equal(signals, 0);
+        signals = times;
+        assert_int_equal(wst__stream_write(p.stream, pieces, 2, &wrote, &why), 0);
+        assert_int_equal(wrote, 10);
+        assert_int_equal(signals, 0);
+        signals = times; /* In what is received. */
+        pipe_expect(&p, all += 20);
+        assert_int_equal(signals, 0);
+        assert_memory_equal(in + all - 20, "01234567890123456789", 20);
+    }
+    pipe_close(&p);
+    server_stop(s);
+}
+
+static void test_interrupted(void **state)
+{
+    run_both(state, interrupt);
+}
+
 /* The linker puts this in the place of OpenSSL's function. */
 static int buffers_freed; /* What the last call said. */
 int __real_SSL_free_buffers(SSL *ssl);
@@ -888,6 +959,7 @@ int main(void)
         IN_WORLD(test_records_together),
         IN_WORLD(test_key_update),
         IN_WORLD(test_renegotiation_refused),
+        IN_WORLD(test_interrupted),
         IN_WORLD(test_memory_at_rest),
         IN_WORLD(test_handshakes_a_turn),
         IN_WORLD(test_refused),

@@ -76,6 +76,33 @@ time_t time(time_t *out)
     return now.tv_sec;
 }
 
+/* What OpenSSL says of a CA that it could read by half only, for want of memory. */
+static atomic_bool half_read[3];
+int __real_EVP_PKEY_get_security_bits(const EVP_PKEY *key);
+int __wrap_EVP_PKEY_get_security_bits(const EVP_PKEY *key);
+EVP_PKEY *__real_X509_get0_pubkey(const X509 *cert);
+EVP_PKEY *__wrap_X509_get0_pubkey(const X509 *cert);
+int __real_X509_check_purpose(X509 *cert, int id, int is_ca);
+int __wrap_X509_check_purpose(X509 *cert, int id, int is_ca);
+
+/* Its key has no strength, */
+int __wrap_EVP_PKEY_get_security_bits(const EVP_PKEY *key)
+{
+    return atomic_exchange(&half_read[0], false) ? 0 : __real_EVP_PKEY_get_security_bits(key);
+}
+
+/* there is no key, */
+EVP_PKEY *__wrap_X509_get0_pubkey(const X509 *cert)
+{
+    return atomic_exchange(&half_read[1], false) ? NULL : __real_X509_get0_pubkey(cert);
+}
+
+/* its extensions are not valid. */
+int __wrap_X509_check_purpose(X509 *cert, int id, int is_ca)
+{
+    return atomic_exchange(&half_read[2], false) ? -1 : __real_X509_check_purpose(cert, id, is_ca);
+}
+
 /* ---- The stage ----------------------------------------------------------------------------- */
 
 static struct cert ca, other_ca, leaf, name_only, expired, future, self_signed, foreign, client;
@@ -651,6 +678,27 @@ static void test_load_again(void **state)
     finish(&s);
 }
 
+/* A CA that was read by half would trust nobody for ever: it is read again, once there is memory.
+ */
+static void test_half_read(void **state)
+{
+    struct world *w = *state;
+    struct server_with_ctx s = begin(&leaf, PLAIN_SAILING);
+
+    for (int i = 0; i < 3; i++) {
+        struct wst__net *net = world_net(w, ca_path);
+        struct call c;
+
+        half_read[i] = true;
+        assert_int_equal(call_get(&c, w, net, url_of("https", "localhost", s.server, "/")),
+                         WST_ERR_NOMEM);
+        assert_false(half_read[i]);
+        assert_int_equal(call_get(&c, w, net, url_of("https", "localhost", s.server, "/")), 0);
+        wst__net_free(net);
+    }
+    finish(&s);
+}
+
 static void test_pin_syntax(void **state)
 {
     struct world *w = *state;
@@ -961,6 +1009,7 @@ int main(void)
         IN_WORLD(test_files_on_the_pool),
         IN_WORLD(test_load_failures),
         IN_WORLD(test_load_again),
+        IN_WORLD(test_half_read),
         IN_WORLD(test_pin_syntax),
         IN_WORLD(test_resumption),
         IN_WORLD(test_resumption_by_http),

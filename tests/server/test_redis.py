@@ -141,6 +141,15 @@ def unavailable(server, token):
 
 
 @quick
+def test_a_refused_connection_is_told_at_once():
+    with RedisServer() as gone:
+        port = gone.port
+    with Server("--redis-timeout", "60000", redis=f"redis://127.0.0.1:{port}") as server:
+        server.wait_log(f"[Redis] Unavailable {{ host: '127.0.0.1', port: {port}, "
+                        "reason: 'Connection refused' }")
+
+
+@quick
 def test_starts_without_redis():
     with RedisServer() as gone:
         port = gone.port

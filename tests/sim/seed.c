@@ -101,6 +101,7 @@ static void draw_http(struct sim_world *w, struct sim_http_plan *p)
         p->body = bodies[sim_upto(w, sizeof bodies / sizeof bodies[0] - 1)];
     if (p->status && sim_chance(w, 300))
         p->retry_after_ms = PICK(w, 1000, 5000, 30000, 3600000, 86400000);
+    p->endless = p->fail == 0 && sim_chance(w, x->http_stall / 4);
     if (p->status == 302)
         p->location = "elsewhere.example.com";
 }

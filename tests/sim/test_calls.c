@@ -722,6 +722,30 @@ static void stored_token_is_refused(void **state)
     tale_end(t);
 }
 
+/* One that would not be read is not written, and the one before goes: it is somebody else's. */
+static void long_token_is_not_stored(void **state)
+{
+    struct tale *t = with_file(STORED("https://api.example.com:443", "1699999990", "3600"));
+    static char token[16384 + 2];
+
+    (void)state;
+    memset(token, 'x', 16384);
+    tale_start(t);
+    tale_run(t, 100);
+    assert_int_equal(wst_client_set_token(t->app.client, token, 500), 0);
+    tale_run(t, 10);
+    assert_non_null(strstr((char *)sim_file(&t->w, "token")->data.data, "xx\""));
+    assert_non_null(strstr((char *)sim_file(&t->w, "token")->data.data, "\"lifeSeconds\":1}"));
+    assert_int_equal(wst_client_set_token(t->app.client, token, UINT64_MAX / 4), 0);
+    tale_run(t, 10);
+    assert_non_null(strstr((char *)sim_file(&t->w, "token")->data.data, "\"lifeSeconds\":-1}"));
+    token[16384] = 'x';
+    assert_int_equal(wst_client_set_token(t->app.client, token, 0), 0);
+    tale_run(t, 10);
+    assert_false(sim_file(&t->w, "token")->exists);
+    tale_end(t);
+}
+
 /* The disk fails: a warning, not an error. */
 static void file_fails(void **state)
 {
@@ -1329,6 +1353,7 @@ int main(void)
         cmocka_unit_test(stored_token_is_not_used),
         cmocka_unit_test(stored_token_and_a_wrong_clock),
         cmocka_unit_test(stored_token_is_refused),
+        cmocka_unit_test(long_token_is_not_stored),
         cmocka_unit_test(file_fails),
         cmocka_unit_test(close_waits_for_the_file),
         cmocka_unit_test(file_writes_are_serial),

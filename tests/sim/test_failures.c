@@ -200,6 +200,21 @@ static void soft_503_with_retry_after(void **state)
     tale_end(t);
 }
 
+/* An upgrade refused until a date, by a server that does not tell its own: our clock is there. */
+static void upgrade_refused_until_a_date(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->links[0].status = 503;
+    t->links[0].headers = "Retry-After: Tue, 14 Nov 2023 22:14:20 GMT\r\n";
+    t->app.quiet = true;
+    tale_start(t);
+    tale_run(t, 100);
+    assert_int_equal(t->app.failure.retry_after_ms, 60000);
+    tale_end(t);
+}
+
 /* The body may ask for it, too; the longer one counts. */
 static void soft_429_with_retry_after_in_json(void **state)
 {
@@ -1241,6 +1256,7 @@ int main(void)
         cmocka_unit_test(ticket_is_html),
         cmocka_unit_test(redirected),
         cmocka_unit_test(soft_503_with_retry_after),
+        cmocka_unit_test(upgrade_refused_until_a_date),
         cmocka_unit_test(soft_429_with_retry_after_in_json),
         cmocka_unit_test(retry_after_is_bounded),
         cmocka_unit_test(spread_in_a_refusal),

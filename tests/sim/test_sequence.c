@@ -836,6 +836,121 @@ static void token_times_out(void **state)
     tale_end(t);
 }
 
+/* A refusal whose body has no end: when the time is up, what its head said counts. */
+static void token_refused_without_an_end(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->tokens[0].status = 503;
+    t->tokens[0].retry_after_ms = 60000;
+    t->tokens[0].endless = true;
+    tale_start(t);
+    tale_run(t, 10500);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 503, and no end\n"
+                   "[    30] dial: ready\n"
+                   "[  5030] dial: dropped\n"
+                   "[ 10000] token: cancelled\n"
+                   "[ 10000] failed: HTTP_STATUS (soft) 503, next in 114055 ms\n");
+    tale_end(t);
+}
+
+static void ticket_refused_without_an_end(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->tickets[0].status = 401;
+    t->tickets[0].endless = true;
+    tale_start(t);
+    tale_run(t, 10500);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
+                   "[    30] dial: ready\n"
+                   "[    40] ticket: 401, and no end\n"
+                   "[  5030] dial: dropped\n"
+                   "[ 10020] ticket: cancelled\n"
+                   "[ 10020] POST /api/v1/auth/token\n"
+                   "[ 10040] token: 200 token 2\n"
+                   "[ 10040] GET /api/v1/ws-ticket (token 2)\n"
+                   "[ 10060] ticket: 200 ticket 1\n"
+                   "[ 10060] dial api.example.com:443\n"
+                   "[ 10090] dial: ready\n"
+                   "[ 10090] upgrade /ws (ticket 1)\n"
+                   "[ 10100] server: 101\n"
+                   "[ 10110] open\n");
+    tale_end(t);
+}
+
+/* Of an answer that would have been good, the head alone is nothing. */
+static void answer_without_an_end(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->tickets[0].endless = true;
+    tale_start(t);
+    tale_run(t, 10200);
+    tale_expect(t, "[     0] > start\n"
+                   "[     0] attempt 1\n"
+                   "[     0] POST /api/v1/auth/token\n"
+                   "[     0] dial api.example.com:443\n"
+                   "[    20] token: 200 token 1\n"
+                   "[    20] GET /api/v1/ws-ticket (token 1)\n"
+                   "[    30] dial: ready\n"
+                   "[    40] ticket: 200, and no end\n"
+                   "[  5030] dial: dropped\n"
+                   "[ 10020] ticket: cancelled\n"
+                   "[ 10020] failed: TIMEOUT (transient), next in 250 ms\n");
+    tale_end(t);
+}
+
+/* The old token is still good: it is used in this very attempt. */
+static void refresh_refused_without_an_end(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    t->w.server.token_life_s = 600;
+    t->tokens[1].status = 503;
+    t->tokens[1].endless = true;
+    tale_open(t);
+    tale_run(t, 490000);
+    tale_skip(t);
+    sim_ws_fin(&t->w);
+    tale_run(t, 11000);
+    tale_expect(t, "[490100] server: end\n"
+                   "[490110] closed: 1006 \"\"\n"
+                   "[490110] because: EOF (transient), next in 250 ms\n"
+                   "[490360] attempt 2\n"
+                   "[490360] POST /api/v1/auth/token\n"
+                   "[490360] dial api.example.com:443\n"
+                   "[490380] token: 503, and no end\n"
+                   "[490390] dial: ready\n"
+                   "[495390] dial: dropped\n"
+                   "[500360] token: cancelled\n"
+                   "[500360] GET /api/v1/ws-ticket (token 1)\n"
+                   "[500380] ticket: 200 ticket 2\n"
+                   "[500380] dial api.example.com:443\n"
+                   "[500410] dial: ready\n"
+                   "[500410] upgrade /ws (ticket 2)\n"
+                   "[500420] server: 101\n"
+                   "[500430] open\n");
+    tale_end(t);
+}
+
 static void ticket_times_out(void **state)
 {
     struct tale *t = tale_new();
@@ -1117,6 +1232,10 @@ int main(void)
         cmocka_unit_test(token_is_refreshed),
         cmocka_unit_test(token_cannot_be_refreshed),
         cmocka_unit_test(token_refresh_stalls),
+        cmocka_unit_test(token_refused_without_an_end),
+        cmocka_unit_test(ticket_refused_without_an_end),
+        cmocka_unit_test(answer_without_an_end),
+        cmocka_unit_test(refresh_refused_without_an_end),
         cmocka_unit_test(wall_clock_jumps),
     };
 

@@ -539,7 +539,11 @@ static void file_done(struct sim_world *w, void *obj, uint64_t n)
                   : f->what == 'w' ? "written"
                                    : "removed",
                   err ? "failed" : "ok");
-        f->cb(f->arg, err, err == WST_ERR_IO ? EIO : 0, b->data, b->len);
+        f->cb(f->arg, err,
+              err == WST_ERR_IO       ? EIO
+              : err == WST_ERR_CONFIG ? EACCES
+                                      : 0,
+              b->data, b->len);
     }
     wst__buf_fini(&f->data);
 }

@@ -33,6 +33,7 @@ struct sim_http_plan {
     const char *body;
     uint64_t retry_after_ms; /* 0: no such header. */
     const char *location;
+    bool endless; /* The head comes, and the body has no end. */
 };
 
 /* What happens to one dial. */
@@ -74,7 +75,7 @@ struct sim_ws_plan {
 /* What happens to the token's file. */
 struct sim_file_plan {
     uint64_t ms;
-    int fail; /* WST_ERR_IO, NOMEM. */
+    int fail; /* WST_ERR_IO, NOMEM; CONFIG: others may read it. */
     int refuse;
 };
 

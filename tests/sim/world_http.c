@@ -22,6 +22,7 @@ struct wst__http {
     uint64_t ticket;  /* The one in the answer; 0: none. */
     uint64_t life_ms; /* As told with it. */
     bool live;
+    bool head_here; /* Of an answer without an end. */
     bool cookies;
     struct wst__http_answer answer;
     char body[MAX_BODY];
@@ -206,6 +207,12 @@ static void on_answer(struct sim_world *w, void *obj, uint64_t n)
     (void)n;
     if (!h->live)
         return;
+    if (h->plan.endless) {
+        sim_trace(w, "%s: %d, and no end", h->step == WST_STEP_TOKEN ? "token" : "ticket",
+                  h->answer.status);
+        h->head_here = true;
+        return;
+    }
     finish(w, h);
     if (h->plan.fail) {
         wst__cause(&why, h->plan.fail, h->step, "%s", wst_strerror(h->plan.fail));
@@ -322,6 +329,19 @@ static int http_start(void *world, struct wst__net *net, const struct wst__http_
     return 0;
 }
 
+static bool http_refusal(void *world, struct wst__http *h, struct wst_cause *why,
+                         const struct wst__http_answer **answer)
+{
+    if (!h->live)
+        sim_fail(world, "http_refusal of an exchange that is gone");
+    if (!h->head_here || h->answer.status < 300)
+        return false;
+    why->code = 0;
+    h->answer.body = "";
+    *answer = &h->answer;
+    return true;
+}
+
 static void http_cancel(void *world, struct wst__http *h)
 {
     struct sim_world *w = world;
@@ -337,5 +357,6 @@ static void http_cancel(void *world, struct wst__http *h)
 void sim_http_ports(struct wst__ports *p)
 {
     p->http_start = http_start;
+    p->http_refusal = http_refusal;
     p->http_cancel = http_cancel;
 }

@@ -33,7 +33,7 @@ CANNOT_FAIL = """
     uv_timer_start uv_timer_stop uv_unref
     wslay_frame_context_free
     __assert_fail __ctype_b_loc __errno_location __stack_chk_fail __xpg_strerror_r clock_gettime
-    closedir freelocale getenv getpid inet_ntop inet_pton memchr memcmp memcpy memmove memset
+    closedir freelocale getenv geteuid getpid inet_ntop inet_pton memchr memcmp memcpy memmove memset
     pthread_mutex_lock pthread_mutex_unlock pthread_rwlock_timedwrlock pthread_rwlock_tryrdlock
     pthread_rwlock_unlock snprintf strcasecmp strchr strcmp strcspn strerror strlen strncasecmp
     strncmp strpbrk strrchr strspn strstr strtoll strtoul time tzset uselocale vsnprintf

@@ -695,6 +695,30 @@ static void test_record(void **state)
     memory_plant(NULL);
 }
 
+/* What is written can be read: a token that is too long is not written. */
+static void test_long_record(void **state)
+{
+    static char token[WST__TOKEN_MAX + 2], origin[] = "https://h:443";
+    struct wst__token_record r = {.origin = origin, .received_at = WALL, .life_s = -1}, back;
+    struct wst__buf b;
+
+    (void)state;
+    wst__buf_init(&b, (size_t)64 * 1024, true);
+    memset(token, '"', WST__TOKEN_MAX); /* Each takes two bytes there. */
+    assert_int_equal(wst__secret_set(&r.token, token, WST__TOKEN_MAX), 0);
+    assert_int_equal(wst__token_record_write(&r, &b), 0);
+    assert_true(wst__token_record_read((char *)b.data, b.len, &back));
+    assert_true(wst__secret_equal(&back.token, &r.token));
+    wst__token_record_fini(&back);
+    token[WST__TOKEN_MAX] = 'x';
+    assert_int_equal(wst__secret_set(&r.token, token, WST__TOKEN_MAX + 1), 0);
+    b.len = 0;
+    assert_int_equal(wst__token_record_write(&r, &b), WST_ERR_TOO_LARGE);
+    assert_int_equal(b.len, 0);
+    wst__buf_fini(&b);
+    wst__secret_drop(&r.token);
+}
+
 static void test_damaged_records(void **state)
 {
     static const char *const bodies[] = {
@@ -806,15 +830,16 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_check),      cmocka_unit_test(test_json_depth_and_nul),
-        cmocka_unit_test(test_json_pointers),   cmocka_unit_test(test_json_types),
-        cmocka_unit_test(test_http_dates),      cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_token),           cmocka_unit_test(test_ticket),
-        cmocka_unit_test(test_ticket_url),      cmocka_unit_test(test_expiry_formats),
-        cmocka_unit_test(test_success),         cmocka_unit_test(test_bad_replies),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_steering),        cmocka_unit_test(test_record),
-        cmocka_unit_test(test_damaged_records), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_json_check),    cmocka_unit_test(test_json_depth_and_nul),
+        cmocka_unit_test(test_json_pointers), cmocka_unit_test(test_json_types),
+        cmocka_unit_test(test_http_dates),    cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_token),         cmocka_unit_test(test_ticket),
+        cmocka_unit_test(test_ticket_url),    cmocka_unit_test(test_expiry_formats),
+        cmocka_unit_test(test_success),       cmocka_unit_test(test_bad_replies),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_steering),      cmocka_unit_test(test_record),
+        cmocka_unit_test(test_long_record),   cmocka_unit_test(test_damaged_records),
+        cmocka_unit_test(test_out_of_memory),
     };
 
     memory_init();

@@ -581,6 +581,43 @@ static void test_nothing_offered(void **state)
     }
 }
 
+/* A date without the server's own: it counts from our clock. */
+static void test_retry_after_by_our_clock(void **state)
+{
+    static const struct {
+        const char *date;
+        int64_t wall_s;
+        bool has;
+        uint64_t ms;
+    } rows[] = {
+        {"", 784111777, true, 30000},
+        {"", 784111807, true, 0},
+        {"", 0, false, 0},
+        {"Date: soon\r\n", 784111777, true, 30000},
+        {"Date: Sun, 06 Nov 1994 08:49:57 GMT\r\n", 784111777, true, 10000},
+    };
+    struct wst__upgrade_request rq = plain_request("wss://h/ws");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct wst__upgrade u;
+        struct outcome o;
+        char bytes[256];
+
+        rq.wall_s = rows[i].wall_s;
+        assert_int_equal(wst__upgrade_init(&u, &rq, MAX_HEADER, MAX_BODY), 0);
+        (void)snprintf(bytes, sizeof bytes,
+                       "HTTP/1.1 503 x\r\n%sContent-Length: 0\r\n"
+                       "Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n\r\n",
+                       rows[i].date);
+        run(&o, &u, bytes, strlen(bytes), false, whole, 0);
+        assert_int_equal(o.rc, WST_ERR_UPGRADE_REFUSED);
+        assert_int_equal(u.has_retry_after, rows[i].has);
+        assert_int_equal(u.retry_after_ms, rows[i].ms);
+        wst__upgrade_fini(&u);
+    }
+}
+
 /* What does not fit its place is refused, not cut. */
 static void test_too_long_choices(void **state)
 {
@@ -1008,6 +1045,7 @@ int main(void)
         cmocka_unit_test_teardown(test_bad_answers, teardown),
         cmocka_unit_test_teardown(test_nul_in_head, teardown),
         cmocka_unit_test_teardown(test_nothing_offered, teardown),
+        cmocka_unit_test_teardown(test_retry_after_by_our_clock, teardown),
         cmocka_unit_test_teardown(test_too_long_choices, teardown),
         cmocka_unit_test_teardown(test_refused, teardown),
         cmocka_unit_test_teardown(test_every_status, teardown),
