@@ -109,7 +109,7 @@ struct wst_client {
     struct wst__turn turn;
     struct wst__timer timer;
 
-    struct wst__offline offline;
+    struct wst__offline *offline; /* NULL: it is off. */
 
     /* What an attempt has under way. */
     struct wst__net *net;
@@ -121,9 +121,8 @@ struct wst_client {
     bool token_changed; /* Set or forgotten by the application: to be looked at. */
     bool ticket_is_url;
     int stop_code;
-    char *stop_reason; /* NULL: none. */
-    struct wst__token token;
-    uint64_t token_used; /* Serial of the token of this attempt. */
+    char *stop_reason;        /* NULL: none. */
+    struct wst__token *token; /* NULL: nothing wants one, and none was set. */
     struct wst__secret ticket;
     struct wst__url *one_time_url; /* When the reply named a whole URL, else NULL. */
     struct wst__link *link;

@@ -422,9 +422,9 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
 
     if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
         rq.ticket = &cl->ticket;
-    if (c->upgrade_bearer && !wst__secret_empty(&cl->token.value) &&
+    if (c->upgrade_bearer && !wst__secret_empty(wst__token_value(cl->token)) &&
         !wst__fields_given(fields, "Authorization"))
-        rq.bearer = &cl->token.value;
+        rq.bearer = wst__token_value(cl->token);
     if (cl->ports->random(cl->ports->world, rq.nonce, sizeof rq.nonce) != 0)
         return WST_ERR_ENTROPY;
     return wst__link_upgrade(cl->link, &rq);
@@ -470,7 +470,7 @@ static int prepare_upgrade(struct wst_client *cl)
 static bool lacks_bearer(const struct wst_client *cl)
 {
     return config_of(cl)->upgrade_bearer && cl->core.policy->token_step &&
-           wst__secret_empty(&cl->token.value);
+           wst__secret_empty(wst__token_value(cl->token));
 }
 
 static const char *why_no_upgrade(int rc)
@@ -498,7 +498,7 @@ static void upgrade(struct wst_client *cl)
     if (!wst__secret_empty(&cl->ticket))
         wst__steps_ticket_spent(cl);
     if (config_of(cl)->upgrade_bearer)
-        cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
+        wst__token_use(cl->token); /* It may be newer than the one of step 1. */
     rc = lacks_bearer(cl) ? WST_ERR_TOKEN_REFUSED : prepare_upgrade(cl);
     wst__secret_drop(&cl->ticket); /* It was moved into the request, or is of no use any more. */
     wst__steps_forget_url(cl);
@@ -588,7 +588,7 @@ static void tell_attempt_failed(struct wst_client *cl, const struct wst__action 
     struct wst_error_info info;
 
     if (cl->core.failure.own && cl->core.failure.step == WST_STEP_TOKEN)
-        cl->token.refresh_stalled = true;
+        cl->token->refresh_stalled = true;
     make_error(cl, a->ms, &info);
     log_failure(cl, &info, "failed");
     if (c->on_attempt_failed)
@@ -671,7 +671,7 @@ static void carry_out(struct wst_client *cl, const struct wst__action *a)
         wst__steps_ensure_token(cl);
         break;
     case WST__ACT_DROP_TOKEN:
-        wst__token_forget(&cl->token, cl->token_used);
+        wst__token_forget_used(cl->token);
         break;
     case WST__ACT_GET_TICKET:
         wst__steps_get_ticket(cl);
@@ -821,7 +821,7 @@ static void do_chores(struct wst_client *cl)
 {
     wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
     wst__steps_take_provided(cl);
-    wst__token_sync(&cl->token);
+    wst__token_sync(cl->token);
 }
 
 static WST__NOINLINE void do_all(struct wst_client *cl)
@@ -831,10 +831,10 @@ static WST__NOINLINE void do_all(struct wst_client *cl)
         wst__client_release(cl);
         return;
     }
-    if (cl->token_changed || cl->provided || wst__token_has_chores(&cl->token))
+    if (cl->token_changed || cl->provided || wst__token_has_chores(cl->token))
         do_chores(cl);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
-        if (has_waiting(cl) || cl->offline.count > 0)
+        if (has_waiting(cl) || wst__offline_count(cl->offline) > 0)
             wst__driver_pump(cl);
         if (cl->link)
             wst__link_flush(cl->link);

@@ -64,7 +64,7 @@ static void token_ready(struct wst_client *cl)
 {
     struct wst__event ev = {.type = WST__EV_TOKEN_OK, .attempt = cl->core.attempt};
 
-    cl->token_used = cl->token.serial;
+    wst__token_use(cl->token);
     cl->timing.token_us = wst__within_32_bits(since_us(cl, cl->step_us));
     tell(cl, WST_PROGRESS_TOKEN_READY);
     wst__driver_push(cl, &ev);
@@ -76,7 +76,7 @@ static bool falls_back(struct wst_client *cl, const struct wst_cause *why)
     struct wst__time t;
 
     read_clock(cl, &t);
-    if (wst__token_state(&cl->token, t.boot_ms) != WST__TOKEN_AGEING)
+    if (wst__token_state(cl->token, t.boot_ms) != WST__TOKEN_AGEING)
         return false;
     wst__log(WST__LOG_OF(cl), WST_LOG_WARN,
              "the token could not be refreshed (%s): the old one is used", why->text);
@@ -93,7 +93,7 @@ static void token_failed(struct wst_client *cl, const struct wst_cause *why,
 
 static void token_arrived(struct wst_client *cl, struct wst__secret *value, int64_t life_ms)
 {
-    wst__token_put(&cl->token, value, life_ms, true);
+    wst__token_put(cl->token, value, life_ms, true);
     cl->counts.tokens_fetched++;
     tell(cl, WST_PROGRESS_TOKEN_ACQUIRED);
     token_ready(cl);
@@ -333,8 +333,9 @@ static void send_request(struct wst_client *cl, const struct exchange *x)
         wst__fields_add(&fields, "User-Agent", "", cl->shared->config.c.user_agent);
     if (x->body)
         wst__fields_add(&fields, "Content-Type", "", x->content_type);
-    if (x->step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value))
-        wst__fields_add(&fields, "Authorization", "Bearer ", wst__secret_expose(&cl->token.value));
+    if (x->step == WST_STEP_TICKET && !wst__secret_empty(wst__token_value(cl->token)))
+        wst__fields_add(&fields, "Authorization", "Bearer ",
+                        wst__secret_expose(wst__token_value(cl->token)));
     wst__buf_init(&url, URL_MAX, true);
     rc = fields.rc != 0 ? fields.rc : wst__url_http_text(x->url, &url);
     if (rc == 0)
@@ -355,9 +356,9 @@ static void ask_application(struct wst_client *cl, enum wst_step step)
     const struct wst_config *c = &cl->shared->config.c;
     wst_provider_cb cb = step == WST_STEP_TOKEN ? c->token_cb : c->ticket_cb;
     struct wst__secret token = WST__SECRET_INIT;
-    bool with_token = step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value);
+    bool with_token = step == WST_STEP_TICKET && !wst__secret_empty(wst__token_value(cl->token));
 
-    if (with_token && wst__secret_copy(&token, &cl->token.value) != 0) {
+    if (with_token && wst__secret_copy(&token, &cl->token->value) != 0) {
         push_not_begun(cl, step, WST_ERR_NOMEM);
         return;
     }
@@ -438,8 +439,8 @@ static void decide_token(struct wst_client *cl)
     struct wst__time t;
 
     read_clock(cl, &t);
-    state = wst__token_state(&cl->token, t.boot_ms);
-    if (state == WST__TOKEN_FRESH || (state == WST__TOKEN_AGEING && cl->token.refresh_stalled) ||
+    state = wst__token_state(cl->token, t.boot_ms);
+    if (state == WST__TOKEN_FRESH || (state == WST__TOKEN_AGEING && cl->token->refresh_stalled) ||
         (state != WST__TOKEN_NONE && cl->shared->config.c.token_step == WST_STEP_MODE_OMIT))
         token_ready(cl);
     else
@@ -460,7 +461,7 @@ void wst__steps_ensure_token(struct wst_client *cl)
     cl->step_us = t.now_us;
     tell(cl, WST_PROGRESS_TOKEN_ENSURE);
     cl->token_changed = false; /* Whatever follows is of after the change. */
-    if (!wst__token_load(&cl->token, on_token_loaded))
+    if (!wst__token_load(cl->token, on_token_loaded))
         decide_token(cl);
 }
 
@@ -476,8 +477,8 @@ void wst__steps_get_ticket(struct wst_client *cl)
     read_clock(cl, &t);
     cl->step_us = t.now_us;
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
-    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
-    if (cl->core.policy->token_step && wst__secret_empty(&cl->token.value)) {
+    wst__token_use(cl->token); /* It may be newer than the one of step 1. */
+    if (cl->core.policy->token_step && wst__secret_empty(wst__token_value(cl->token))) {
         wst__cause(&why, WST_ERR_TOKEN_REFUSED, WST_STEP_TICKET,
                    "the token was forgotten before a ticket was asked for");
         push_failed(cl, WST_STEP_TICKET, &why, 0, 0); /* Not as nobody. */
@@ -504,7 +505,7 @@ void wst__steps_cancel(struct wst_client *cl)
         wst__steps_forget_url(cl);
         cl->counts.tickets_dropped++;
     }
-    wst__token_cancel_load(&cl->token);
+    wst__token_cancel_load(cl->token);
 }
 
 void wst__steps_token_changed(struct wst_client *cl)
