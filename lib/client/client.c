@@ -81,8 +81,6 @@ static int make_core(struct wst_client *cl)
     int rc = cl->ports->random(cl->ports->world, &seed, sizeof seed);
 
     if (rc == 0)
-        rc = cl->ports->random(cl->ports->world, cl->hash_key, sizeof cl->hash_key);
-    if (rc == 0)
         wst__core_init(&cl->core, &cl->shared->policy, seed);
     return rc;
 }

@@ -48,30 +48,35 @@ struct wst__words {
 
 /* Tickets that were spent: keyed hashes. */
 struct wst__spent {
+    uint8_t key[16];
     uint64_t hashes[WST__SPENT_LEN];
     size_t count;
 };
 
-/* An event that waits: what its kind needs of struct wst__event, which is five times as large.
+/* An event that waits: what its kind needs of struct wst__event, which is many times as large.
  * Durations are at most 49 days here, which is more than a server may ask for. */
 struct wst__note {
-    uint32_t attempt;   /* Its last 32 bits. */
     uint32_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
-    uint32_t floor_ms;  /* retry_after_ms of TICKET_OK. */
     uint32_t spread_ms; /* Of both. */
-    int16_t code;
-    uint16_t http_status, close_code;
+    union {
+        uint32_t floor_ms; /* TICKET_OK: retry_after_ms. */
+        struct {
+            int16_t code;
+            uint16_t status; /* Below 1000 it is HTTP's, from there on a close code. */
+        } failure;
+    };
+    uint16_t attempt; /* Its last 16 bits. */
     uint8_t type, step;
 };
 
-/* What is counted for struct wst_stats. */
+/* What is counted for struct wst_stats.  Of what takes a round trip there are less than 2^32. */
 struct wst__counts {
-    uint64_t attempts, opens;
-    uint64_t tokens_fetched, tickets_fetched, tickets_dropped;
-    uint64_t late_answers;
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received; /* By links of before. */
     uint64_t unsent_messages;
-    uint64_t rtt_us;
+    uint32_t attempts, opens;
+    uint32_t tokens_fetched, tickets_fetched, tickets_dropped;
+    uint32_t late_answers;
+    uint32_t rtt_us; /* At most 71 minutes. */
 };
 
 /* struct wst_timing; what takes longer than 71 minutes is told as 71 minutes. */
@@ -129,7 +134,6 @@ struct wst_client {
     uint64_t link_attempt;
     const char *subprotocol; /* Chosen by the server: while on_link_opened() runs. */
 
-    uint8_t hash_key[16];
     struct wst__spent *spent; /* NULL: no ticket has come yet. */
 
     /* What is told. */

@@ -24,6 +24,8 @@
 #include <string.h>
 
 #define COOKIES_MAX ((size_t)16 * 1024)
+/* RFC 6455, 7.4.2: none is below.  An HTTP status has three digits. */
+#define CLOSE_CODES 1000
 /* Passes of one turn: what a flush brings is carried out, and what that brings is flushed. */
 #define MAX_PASSES 4
 /* Events of one pass: callbacks that start and stop for ever must not hold up the loop. */
@@ -44,38 +46,44 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 static struct wst__note note_of(const struct wst__event *ev)
 {
     const struct wst__failure *f = &ev->failure;
-    bool failed = f->code != 0;
-
-    return (struct wst__note){
-        .attempt = (uint32_t)ev->attempt,
-        .ms = wst__within_32_bits(failed ? f->retry_after_ms : ev->ticket_life_ms),
-        .floor_ms = wst__within_32_bits(ev->retry_after_ms),
-        .spread_ms = wst__within_32_bits(failed ? f->spread_ms : ev->spread_ms),
-        .code = (int16_t)f->code,
-        .http_status = (uint16_t)f->http_status,
-        .close_code = (uint16_t)f->close_code,
+    bool ticket = ev->type == WST__EV_TICKET_OK;
+    struct wst__note n = {
+        .ms = wst__within_32_bits(ticket ? ev->ticket_life_ms : f->retry_after_ms),
+        .spread_ms = wst__within_32_bits(ticket ? ev->spread_ms : f->spread_ms),
+        .attempt = (uint16_t)ev->attempt,
         .type = (uint8_t)ev->type,
         .step = (uint8_t)f->step,
     };
+
+    assert(f->http_status < CLOSE_CODES && (f->close_code == 0 || f->close_code >= CLOSE_CODES));
+    if (ticket) {
+        n.floor_ms = wst__within_32_bits(ev->retry_after_ms);
+    } else {
+        n.failure.code = (int16_t)f->code;
+        n.failure.status = (uint16_t)(f->close_code ? f->close_code : f->http_status);
+    }
+    return n;
 }
 
 /* The times are filled in when it is fed to the core, which has begun |attempts|. */
 static void event_of(const struct wst__note *n, uint64_t attempts, struct wst__event *ev)
 {
     *ev = (struct wst__event){.type = (enum wst__ev)n->type,
-                              .attempt = attempts - (uint32_t)((uint32_t)attempts - n->attempt)};
-    ev->failure = (struct wst__failure){.code = n->code,
-                                        .step = (enum wst_step)n->step,
-                                        .http_status = n->http_status,
-                                        .close_code = n->close_code};
-    if (n->code != 0) {
-        ev->failure.retry_after_ms = n->ms;
-        ev->failure.spread_ms = n->spread_ms;
-    } else {
+                              .attempt = attempts - (uint16_t)((uint16_t)attempts - n->attempt)};
+    if (ev->type == WST__EV_TICKET_OK) {
         ev->ticket_life_ms = n->ms;
         ev->retry_after_ms = n->floor_ms;
         ev->spread_ms = n->spread_ms;
+        return;
     }
+    ev->failure = (struct wst__failure){.code = n->failure.code,
+                                        .step = (enum wst_step)n->step,
+                                        .retry_after_ms = n->ms,
+                                        .spread_ms = n->spread_ms};
+    if (n->failure.status < CLOSE_CODES)
+        ev->failure.http_status = n->failure.status;
+    else
+        ev->failure.close_code = n->failure.status;
 }
 
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
@@ -250,7 +258,7 @@ static void on_link_pong(void *arg, uint64_t rtt_us)
 {
     struct wst_client *cl = arg;
 
-    cl->counts.rtt_us = rtt_us;
+    cl->counts.rtt_us = wst__within_32_bits(rtt_us);
     if (cl->timing.ping_us == 0)
         cl->timing.ping_us = wst__within_32_bits(rtt_us);
     if (config_of(cl)->on_pong && !cl->closing)

@@ -130,15 +130,24 @@ static void token_reply(struct wst_client *cl, const struct wst__http_answer *a)
 
 static uint64_t ticket_hash(const struct wst_client *cl)
 {
-    return wst__siphash(cl->hash_key, wst__secret_expose(&cl->ticket), cl->ticket.len);
+    return wst__siphash(cl->spent->key, wst__secret_expose(&cl->ticket), cl->ticket.len);
 }
 
-/* Before the first ticket: without a place to remember it, it could not be used. */
+/* With the first ticket: without a place to remember it, it could not be used. */
 static int make_spent(struct wst_client *cl)
 {
-    if (!cl->spent)
-        cl->spent = wst__calloc(1, sizeof *cl->spent);
-    return cl->spent ? 0 : WST_ERR_NOMEM;
+    struct wst__spent *spent;
+    int rc;
+
+    if (cl->spent)
+        return 0;
+    spent = wst__calloc(1, sizeof *spent);
+    rc = spent ? cl->ports->random(cl->ports->world, spent->key, sizeof spent->key) : WST_ERR_NOMEM;
+    if (rc == 0)
+        cl->spent = spent;
+    else
+        wst__free(spent);
+    return rc;
 }
 
 /* Was the ticket at hand spent before? */
