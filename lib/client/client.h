@@ -53,8 +53,7 @@ struct wst__spent {
     size_t count;
 };
 
-/* An event that waits: what its kind needs of struct wst__event, which is many times as large.
- * Durations are at most 49 days here, which is more than a server may ask for. */
+/* An event that waits: what its kind needs of struct wst__event, which is many times as large. */
 struct wst__note {
     uint32_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
     uint32_t spread_ms; /* Of both. */

@@ -48,8 +48,8 @@ static struct wst__note note_of(const struct wst__event *ev)
     const struct wst__failure *f = &ev->failure;
     bool ticket = ev->type == WST__EV_TICKET_OK;
     struct wst__note n = {
-        .ms = wst__within_32_bits(ticket ? ev->ticket_life_ms : f->retry_after_ms),
-        .spread_ms = wst__within_32_bits(ticket ? ev->spread_ms : f->spread_ms),
+        .ms = ticket ? ev->ticket_life_ms : f->retry_after_ms,
+        .spread_ms = ticket ? ev->spread_ms : f->spread_ms,
         .attempt = (uint16_t)ev->attempt,
         .type = (uint8_t)ev->type,
         .step = (uint8_t)f->step,
@@ -57,10 +57,10 @@ static struct wst__note note_of(const struct wst__event *ev)
 
     assert(f->http_status < CLOSE_CODES && (f->close_code == 0 || f->close_code >= CLOSE_CODES));
     if (ticket) {
-        n.floor_ms = wst__within_32_bits(ev->retry_after_ms);
+        n.floor_ms = ev->retry_after_ms;
     } else {
-        n.failure.code = (int16_t)f->code;
-        n.failure.status = (uint16_t)(f->close_code ? f->close_code : f->http_status);
+        n.failure.code = f->code;
+        n.failure.status = f->close_code ? f->close_code : f->http_status;
     }
     return n;
 }

@@ -92,12 +92,12 @@ struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step ste
                                         const struct wst_cause *why, uint64_t retry_after_ms,
                                         uint64_t spread_ms)
 {
-    struct wst__failure f = {.code = why->code,
+    struct wst__failure f = {.code = (int16_t)why->code,
                              .step = step,
-                             .http_status = why->http_status,
-                             .close_code = why->close_code,
-                             .retry_after_ms = retry_after_ms,
-                             .spread_ms = spread_ms};
+                             .http_status = (uint16_t)why->http_status,
+                             .close_code = (uint16_t)why->close_code,
+                             .retry_after_ms = wst__within_32_bits(retry_after_ms),
+                             .spread_ms = wst__within_32_bits(spread_ms)};
     struct wst__words *words;
 
     words = wst__report_words(cl);

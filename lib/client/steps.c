@@ -209,9 +209,9 @@ static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *repl
 {
     struct wst__event ev = {.type = WST__EV_TICKET_OK,
                             .attempt = cl->core.attempt,
-                            .ticket_life_ms = reply->life_ms,
-                            .retry_after_ms = reply->retry_after_ms,
-                            .spread_ms = reply->spread_ms};
+                            .ticket_life_ms = wst__within_32_bits(reply->life_ms),
+                            .retry_after_ms = wst__within_32_bits(reply->retry_after_ms),
+                            .spread_ms = wst__within_32_bits(reply->spread_ms)};
     struct wst_cause why;
     int rc;
 

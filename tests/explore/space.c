@@ -7,7 +7,7 @@
 
 /* When the core has grown: does a key hold the new field, and do the words bring it? */
 _Static_assert(_Alignof(uint64_t) != 8 ||
-                   (sizeof(struct wst__core) == 328 && sizeof(struct wst__event) == 112),
+                   (sizeof(struct wst__core) == 256 && sizeof(struct wst__event) == 72),
                "look at struct key, at world_of() and at words.c");
 
 /* A ticket's age and life in a world of a key: just fresh, and just stale. */
