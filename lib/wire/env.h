@@ -12,8 +12,6 @@ struct wst__ws_env {
     struct wst__deflate *deflate; /* NULL: permessage-deflate was not agreed. */
     size_t max_message;           /* Bytes of a received message, inflated. */
     size_t max_queue;             /* Bytes of frames and marks in the send queue. */
-    void (*random)(void *arg, void *p, size_t n);
-    void *random_arg;
 };
 
 #endif

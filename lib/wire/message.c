@@ -91,7 +91,7 @@ static int new_parts(struct wst__ws *ws, const struct wst__ws_config *config, st
 {
     ws->env.pool = config->pool;
     if (!config->pool) {
-        if (wst__ws_pool_new(&ws->env.pool) != 0)
+        if (wst__ws_pool_new(&ws->env.pool, config->random, config->random_arg) != 0)
             return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
         ws->own_pool = true;
     }
@@ -112,8 +112,6 @@ int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
         return rc;
     }
     ws->env.max_queue = config->max_queue_bytes;
-    ws->env.random = config->random;
-    ws->env.random_arg = config->random_arg;
     ws->env.max_message = config->max_message_bytes;
     ws->outbox.low_water = config->queue_low_water < config->max_queue_bytes
                                ? config->queue_low_water

@@ -23,19 +23,19 @@ struct wst__ws; /* Opaque. */
  * most 4 MiB and four parsers are kept for the next one.  Not for two threads at once.
  */
 struct wst__ws_pool;
-/* NOMEM. */
-int wst__ws_pool_new(struct wst__ws_pool **out);
+/* |random| fills |p| with unpredictable bytes, for masking keys; it never fails.  NOMEM. */
+int wst__ws_pool_new(struct wst__ws_pool **out, void (*random)(void *arg, void *p, size_t n),
+                     void *random_arg);
 /* After the last connection that used it.  NULL does nothing. */
 void wst__ws_pool_free(struct wst__ws_pool *pool);
 
 struct wst__ws_config {
-    struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own. */
+    struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own, */
+    void (*random)(void *arg, void *p, size_t n); /* with this. */
+    void *random_arg;
     size_t max_message_bytes;  /* SIZE_MAX: no ceiling, for |chunk| alone. */
     size_t max_queue_bytes;
     size_t queue_low_water;
-    /* Unpredictable bytes for masking keys; fills |p| from a pool, never fails once open. */
-    void (*random)(void *arg, void *p, size_t n);
-    void *random_arg;
     /* Extensions as agreed in the upgrade (NULL or "": none), and as they were offered;
      * wire/deflate.h has the usual offer.  Borrowed for the call. */
     const char *extensions;

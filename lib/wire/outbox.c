@@ -151,7 +151,7 @@ static inline void write_frame(const struct wst__ws_env *env, uint8_t *to, uint8
         head = write_long_head(to, first, n);
     }
     to += head;
-    wst__pool_key(env->pool, to, env->random, env->random_arg);
+    wst__pool_key(env->pool, to);
     if (n)
         wst__mask(to + KEY, data, n, to);
 }

@@ -40,6 +40,8 @@ struct fixture {
     bool pieces_open;
 };
 
+/* A pool for the connections of |config|. */
+void fixture_pool(struct wst__ws_config *config);
 /* Ceilings of 0: 1 MiB. */
 void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue);
 /* The same with more of a configuration; what is 0 in it is filled in. */
