@@ -760,7 +760,7 @@ size_t wst__ws_buffered(const struct wst__ws *ws)
 
 bool wst__ws_ping_left(const struct wst__ws *ws)
 {
-    return ws->outbox.pings == 0;
+    return wst__outbox_pings_left(&ws->outbox);
 }
 
 bool wst__ws_close_sent(const struct wst__ws *ws)
