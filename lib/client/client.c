@@ -626,7 +626,7 @@ static uint64_t wait_left(const struct wst_client *cl)
 {
     struct wst__time t;
 
-    if (cl->state != WST_STATE_BACKOFF)
+    if (cl->state != WST_STATE_BACKOFF || cl->core.state != WST_STATE_BACKOFF)
         return WST_NO_DELAY;
     cl->ports->clock(cl->ports->world, &t);
     return cl->core.retry_due > t.now_ms ? cl->core.retry_due - t.now_ms : 0;

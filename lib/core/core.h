@@ -51,12 +51,20 @@ struct wst__core {
                                 that runs during sleep. */
     uint32_t ticket_life_ms;
     uint32_t retry_after_ms, spread_ms; /* From the last ticket reply, for when the link ends. */
-    /* Deadlines, monotonic; WST__NEVER: not running. */
-    uint64_t step_due, dial_due, attempt_due; /* Of the sequence. */
-    uint64_t dial_idle_due;                   /* READY and idle since. */
-    uint64_t stable_due, ping_due, dead_due;  /* Of the open link. */
-    uint64_t close_due;
-    uint64_t retry_due;   /* The end of the backoff. */
+    /* Deadlines, monotonic; WST__NEVER: not running.  A state has those of one line alone, and
+     * leaves none behind: so they share their place. */
+    union {
+        struct {
+            uint64_t step_due, dial_due, attempt_due,
+                dial_idle_due; /* TOKEN, TICKET, CONNECTING. */
+        };
+        struct {
+            uint64_t stable_due, ping_due, dead_due; /* OPEN. */
+        };
+        uint64_t close_due; /* CLOSING. */
+        uint64_t retry_due; /* BACKOFF: its end. */
+        uint64_t due[4];    /* Whichever run. */
+    };
     uint64_t retry_floor; /* A wake does not go below: what the server asked for. */
     uint64_t wake_ok_at;  /* No wake counts before: at most once per base delay. */
     /* Clocks seen last, for a noticed suspend. */
