@@ -364,7 +364,6 @@ static void dial(struct wst_client *cl)
     const struct wst__link_request rq = {
         .ports = cl->ports,
         .net = cl->net,
-        .config = config_of(cl),
         .stream = {.host = url->host, .port = url->port, .tls = url->tls},
     };
     struct wst_cause why;
@@ -435,7 +434,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         rq.bearer = wst__token_value(cl->token);
     if (cl->ports->random(cl->ports->world, rq.nonce, sizeof rq.nonce) != 0)
         return WST_ERR_ENTROPY;
-    return wst__link_upgrade(cl->link, &rq);
+    return wst__link_upgrade(cl->link, &rq, c);
 }
 
 /* The cookies that steps 1 and 2 set, for step 3; terminated. */

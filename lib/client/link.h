@@ -46,15 +46,16 @@ struct wst__link_cbs {
 struct wst__link_request {
     const struct wst__ports *ports;
     struct wst__net *net;
-    const struct wst_config *config; /* Bounds, compression, messages or chunks. */
     struct wst__stream_request stream;
 };
 
 /* Begins to dial; |cbs| lives as long as the link.  NOMEM, IO: nothing was begun. */
 int wst__link_new(struct wst__link **out, const struct wst__link_request *rq,
                   const struct wst__link_cbs *cbs, void *arg);
-/* Writes the upgrade.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
-int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq);
+/* Writes the upgrade.  |config|, which outlives the link, has bounds, compression, and whether
+ * messages or chunks are wanted.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
+int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq,
+                      const struct wst_config *config);
 /* No more time for the answer to the upgrade: a refusal whose head has come is told as |failed|.
  * From the loop only. */
 void wst__link_time_is_up(struct wst__link *link);

@@ -72,16 +72,18 @@ struct secure {
 
 struct wst__stream {
     struct wst__io *io;
-    const struct wst__stream_cbs *cbs;
+    union {
+        const struct wst__stream_cbs *cbs;
+        void (*closed)(void *arg); /* From CLOSED on. */
+    };
     void *arg;
     struct opening *opening; /* NULL from READY on. */
     struct secure *tls;      /* NULL: it is plain. */
     uv_poll_t *poll;         /* NULL: not dialed yet. */
     struct wst__turn turn;
-    void (*closed)(void *arg); /* CLOSED: called with |arg|. */
     int fd;
-    int write_errno;       /* Writing has failed. */
-    uint8_t phase;         /* enum phase. */
+    int write_errno; /* Writing has failed. */
+    enum phase phase : 8;
     uint8_t polled;        /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
     bool needs_trust;      /* OPENING: it is not loaded yet. */
     bool reading;          /* The reader wants bytes. */
