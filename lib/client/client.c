@@ -240,7 +240,7 @@ int wst_client_stop_with(struct wst_client *cl, int code, const char *reason)
         return WST_ERR_NOMEM;
     wst__free(cl->stop_reason);
     cl->stop_reason = copy;
-    cl->stop_code = code;
+    cl->stop_code = (uint16_t)code;
     cl->flips++;
     wst__driver_ask(cl);
     return 0;

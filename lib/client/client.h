@@ -99,9 +99,10 @@ struct wst_client {
 
     /* The machine and its surroundings (driver.c). */
     struct wst__core core;
-    enum wst_state state; /* As told: one step may pass through several, and tells each in turn. */
-    unsigned flips;       /* Starts and stops asked for and not yet carried out: they alternate. */
     struct wst__note queue[WST__QUEUE_LEN];
+    unsigned flips;   /* Starts and stops asked for and not yet carried out: they alternate. */
+    unsigned handles; /* Of ours in the loop: links, mailbox, files. */
+    enum wst_state state : 8; /* As told: one step may pass through several, and tells each. */
     uint8_t queue_first, queue_count;
     bool timed_out; /* The timer has run. */
     bool wake;
@@ -110,6 +111,9 @@ struct wst_client {
     bool asked;     /* The turn that was asked for has more to do than to send what is queued. */
     bool receiving; /* Messages are handed out: what is sent meanwhile leaves behind them. */
     bool owns_loop;
+    bool closing;  /* wst_client_close() was called. */
+    bool ended;    /* Everything has been told. */
+    bool released; /* Everything has been given back, |handles| have to leave the loop. */
     struct wst__turn turn;
     struct wst__timer timer;
 
@@ -121,10 +125,14 @@ struct wst_client {
     uint64_t provider_request; /* The application's answer that is awaited; 0: none. */
     uint64_t request_serial;
     struct wst__provided *provided; /* It has come, and waits for its turn. */
-    enum wst_step http_step, provider_step;
+    enum wst_step http_step : 8;
+    enum wst_step provider_step : 8;
     bool token_changed; /* Set or forgotten by the application: to be looked at. */
     bool ticket_is_url;
-    int stop_code;
+    uint16_t stop_code;
+    uint16_t end_code;        /* Of the link that ends, its close code, 0: none, */
+    bool was_clean;           /* and whether both close frames were exchanged, */
+    bool error_lost;          /* No memory to keep |last_error|. */
     char *stop_reason;        /* NULL: none. */
     struct wst__token *token; /* NULL: nothing wants one, and none was set. */
     struct wst__secret ticket;
@@ -137,20 +145,13 @@ struct wst_client {
 
     /* What is told. */
     struct wst__words *words;               /* NULL: none, or no memory for them. */
-    uint64_t unsent_messages, unsent_bytes; /* Of the link that ends, */
-    int end_code;                           /* its close code, 0: none, */
-    bool was_clean;                         /* and whether both close frames were exchanged. */
-    bool error_lost;                        /* No memory to keep */
-    struct wst_error_info *last_error;      /* this.  NULL: none. */
+    uint64_t unsent_messages, unsent_bytes; /* Of the link that ends. */
+    struct wst_error_info *last_error;      /* NULL: none. */
     struct wst__counts counts;
     struct wst__timing timing;
     uint64_t attempt_us, step_us, upgrade_us; /* When they began; the last one 0: not yet. */
 
     /* The end. */
-    bool closing;     /* wst_client_close() was called. */
-    bool ended;       /* Everything has been told. */
-    bool released;    /* Everything has been given back, |handles| have to leave the loop. */
-    unsigned handles; /* Of ours in the loop: links, mailbox, files. */
     wst_close_cb close_cb;
     void *close_arg;
     struct wst__mailbox mailbox;

@@ -277,7 +277,7 @@ static void keep_end(struct wst_client *cl, const struct wst__link_end *end)
 {
     struct wst__words *words = wst__report_words(cl);
 
-    cl->end_code = end->code;
+    cl->end_code = (uint16_t)end->code;
     cl->was_clean = end->was_clean;
     if (words)
         memcpy(words->reason, end->reason, sizeof words->reason);
