@@ -489,10 +489,18 @@ static bool is_visible(const char *s)
     return true;
 }
 
+/* The step for which the application was asked last in this attempt. */
+static enum wst_step provider_step(const struct wst_client *cl)
+{
+    return cl->asking ? cl->asking->provider_step : WST_STEP_NONE;
+}
+
 /* Is this the answer that is awaited?  A late one is counted and dropped. */
 static bool is_awaited(struct wst_client *cl, uint64_t request)
 {
-    if (request != 0 && request == cl->provider_request && !cl->provided)
+    const struct wst__asking *a = cl->asking;
+
+    if (a && request != 0 && request == a->provider_request && !a->provided)
         return true;
     cl->counts.late_answers++;
     return false;
@@ -500,7 +508,7 @@ static bool is_awaited(struct wst_client *cl, uint64_t request)
 
 static void take_answer(struct wst_client *cl, struct wst__provided *p)
 {
-    cl->provided = p;
+    cl->asking->provided = p;
     wst__driver_ask(cl);
 }
 
@@ -511,7 +519,7 @@ int wst_client_provide(struct wst_client *cl, uint64_t request, const char *valu
     if (!cl || !value || !*value)
         return WST_ERR_INVALID;
     check_thread(cl);
-    if (cl->provider_step == WST_STEP_TOKEN && !is_visible(value))
+    if (provider_step(cl) == WST_STEP_TOKEN && !is_visible(value))
         return WST_ERR_INVALID;
     if (!is_awaited(cl, request))
         return 0;
@@ -541,9 +549,9 @@ int wst_client_provide_failed(struct wst_client *cl, uint64_t request, int http_
     if (!p)
         return WST_ERR_NOMEM;
     wst__cause(&p->why,
-               http_status == 401 && cl->provider_step == WST_STEP_TICKET ? WST_ERR_TOKEN_REFUSED
+               http_status == 401 && provider_step(cl) == WST_STEP_TICKET ? WST_ERR_TOKEN_REFUSED
                                                                           : WST_ERR_PROVIDER,
-               cl->provider_step, "%s", text && *text ? text : wst_strerror(WST_ERR_PROVIDER));
+               provider_step(cl), "%s", text && *text ? text : wst_strerror(WST_ERR_PROVIDER));
     p->why.http_status = http_status;
     p->retry_after_ms = retry_after_ms;
     take_answer(cl, p);

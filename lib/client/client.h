@@ -46,6 +46,19 @@ struct wst__words {
     char reason[124];                              /* The peer's, of the link that ended. */
 };
 
+/* What was asked for in steps 1 and 2, and the ticket that came of it: of one attempt, from the
+ * first request on. */
+struct wst__asking {
+    struct wst__http *http;
+    uint64_t provider_request;      /* The application's answer that is awaited; 0: none. */
+    struct wst__provided *provided; /* It has come, and waits for its turn. */
+    struct wst__secret ticket;
+    struct wst__url *one_time_url; /* When the reply named a whole URL, else NULL. */
+    enum wst_step http_step : 8;
+    enum wst_step provider_step : 8;
+    bool ticket_is_url;
+};
+
 /* Tickets that were spent: keyed hashes. */
 struct wst__spent {
     uint8_t key[16];
@@ -121,24 +134,17 @@ struct wst_client {
 
     /* What an attempt has under way. */
     struct wst__net *net;
-    struct wst__http *http;
-    uint64_t provider_request; /* The application's answer that is awaited; 0: none. */
+    struct wst__asking *asking; /* NULL: nothing was asked for. */
     uint64_t request_serial;
-    struct wst__provided *provided; /* It has come, and waits for its turn. */
-    enum wst_step http_step : 8;
-    enum wst_step provider_step : 8;
     bool token_changed; /* Set or forgotten by the application: to be looked at. */
-    bool ticket_is_url;
     uint16_t stop_code;
     uint16_t end_code;        /* Of the link that ends, its close code, 0: none, */
     bool was_clean;           /* and whether both close frames were exchanged, */
     bool error_lost;          /* No memory to keep |last_error|. */
+    uint32_t link_attempt;    /* Its last 32 bits. */
     char *stop_reason;        /* NULL: none. */
     struct wst__token *token; /* NULL: nothing wants one, and none was set. */
-    struct wst__secret ticket;
-    struct wst__url *one_time_url; /* When the reply named a whole URL, else NULL. */
     struct wst__link *link;
-    uint64_t link_attempt;
     const char *subprotocol; /* Chosen by the server: while on_link_opened() runs. */
 
     struct wst__spent *spent; /* NULL: no ticket has come yet. */
@@ -165,7 +171,15 @@ struct wst_client {
 /* Where step 3 goes: the configured URL, or the one that the ticket's reply named. */
 static inline const struct wst__url *wst__client_target(const struct wst_client *cl)
 {
-    return cl->one_time_url ? cl->one_time_url : &cl->shared->config.ws_url;
+    const struct wst__url *named = cl->asking ? cl->asking->one_time_url : NULL;
+
+    return named ? named : &cl->shared->config.ws_url;
+}
+
+/* Is there a ticket at hand? */
+static inline bool wst__client_has_ticket(const struct wst_client *cl)
+{
+    return cl->asking && !wst__secret_empty(&cl->asking->ticket);
 }
 
 /* A handle of ours left the loop. */

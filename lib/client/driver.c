@@ -369,7 +369,7 @@ static void dial(struct wst_client *cl)
     struct wst_cause why;
     int rc;
 
-    cl->link_attempt = cl->core.attempt;
+    cl->link_attempt = (uint32_t)cl->core.attempt;
     rc = wst__link_new(&cl->link, &rq, &link_cbs, cl);
     if (rc == 0) {
         wst__link_pause(cl->link, cl->paused);
@@ -427,8 +427,8 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         .cookies = cookies,
     };
 
-    if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
-        rq.ticket = &cl->ticket;
+    if (wst__client_has_ticket(cl) && !cl->asking->ticket_is_url)
+        rq.ticket = &cl->asking->ticket;
     if (c->upgrade_bearer && !wst__secret_empty(wst__token_value(cl->token)) &&
         !wst__fields_given(fields, "Authorization"))
         rq.bearer = wst__token_value(cl->token);
@@ -502,13 +502,12 @@ static void upgrade(struct wst_client *cl)
     cl->upgrade_us = t.now_us;
     if (config_of(cl)->on_progress)
         config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, cl->arg);
-    if (!wst__secret_empty(&cl->ticket))
+    if (wst__client_has_ticket(cl))
         wst__steps_ticket_spent(cl);
     if (config_of(cl)->upgrade_bearer)
         wst__token_use(cl->token); /* It may be newer than the one of step 1. */
     rc = lacks_bearer(cl) ? WST_ERR_TOKEN_REFUSED : prepare_upgrade(cl);
-    wst__secret_drop(&cl->ticket); /* It was moved into the request, or is of no use any more. */
-    wst__steps_forget_url(cl);
+    wst__steps_drop_ticket(cl); /* It was moved into the request, or is of no use any more. */
     if (rc == 0)
         return;
     wst__cause(&why, rc, WST_STEP_CONNECT, "the upgrade request could not be made: %s",
@@ -561,6 +560,7 @@ static void tell_opened(struct wst_client *cl)
     const struct wst_config *c = config_of(cl);
 
     drop_words(cl);
+    wst__steps_end(cl);
     cl->counts.opens++;
     wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
     if (c->on_open)
@@ -597,6 +597,7 @@ static void tell_attempt_failed(struct wst_client *cl, const struct wst__action 
     if (cl->core.failure.own && cl->core.failure.step == WST_STEP_TOKEN)
         cl->token->refresh_stalled = true;
     make_error(cl, a->ms, &info);
+    wst__steps_end(cl);
     log_failure(cl, &info, "failed");
     if (c->on_attempt_failed)
         c->on_attempt_failed(cl, &info, cl->arg);
@@ -654,8 +655,7 @@ static void begin_close(struct wst_client *cl)
 
 static void drop_ticket(struct wst_client *cl)
 {
-    wst__secret_drop(&cl->ticket);
-    wst__steps_forget_url(cl);
+    wst__steps_drop_ticket(cl);
     cl->counts.tickets_dropped++;
 }
 
@@ -838,7 +838,8 @@ static WST__NOINLINE void do_all(struct wst_client *cl)
         wst__client_release(cl);
         return;
     }
-    if (cl->token_changed || cl->provided || wst__token_has_chores(cl->token))
+    if (cl->token_changed || (cl->asking && cl->asking->provided) ||
+        wst__token_has_chores(cl->token))
         do_chores(cl);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
         if (has_waiting(cl) || wst__offline_count(cl->offline) > 0)
@@ -918,8 +919,7 @@ void wst__driver_end(struct wst_client *cl)
     }
     wst__steps_cancel(cl);
     drop_link(cl);
-    wst__secret_drop(&cl->ticket);
-    wst__steps_forget_url(cl);
+    wst__steps_end(cl);
     cl->queue_count = 0;
     cl->timed_out = false;
     end_starts(cl, starts);
