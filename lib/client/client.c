@@ -653,14 +653,11 @@ static int copy_sized(void *to, size_t to_size, const void *from, size_t from_si
 int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
 {
     const struct wst__counts *c;
-    struct wst__ws_counts n = {0};
     struct wst_stats s;
 
     if (!cl || !stats)
         return WST_ERR_INVALID;
     c = &cl->counts;
-    if (cl->link)
-        wst__link_counts(cl->link, &n);
     s = (struct wst_stats){
         .state = cl->state,
         .attempts = c->attempts,
@@ -669,10 +666,10 @@ int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
         .tickets_fetched = c->tickets_fetched,
         .tickets_dropped = c->tickets_dropped,
         .late_answers = c->late_answers,
-        .messages_sent = c->messages_sent + n.sent,
-        .messages_received = c->messages_received + n.received,
-        .bytes_sent = c->bytes_sent + n.bytes_sent,
-        .bytes_received = c->bytes_received + n.bytes_received,
+        .messages_sent = c->messages.sent,
+        .messages_received = c->messages.received,
+        .bytes_sent = c->messages.bytes_sent,
+        .bytes_received = c->messages.bytes_received,
         .unsent_messages = c->unsent_messages,
         .buffered = wst_client_buffered(cl),
         .rtt_us = c->rtt_us,

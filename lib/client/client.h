@@ -83,7 +83,7 @@ struct wst__note {
 
 /* What is counted for struct wst_stats.  Of what takes a round trip there are less than 2^32. */
 struct wst__counts {
-    uint64_t messages_sent, messages_received, bytes_sent, bytes_received; /* By links of before. */
+    struct wst__ws_tally messages;
     uint64_t unsent_messages;
     uint32_t attempts, opens;
     uint32_t tokens_fetched, tickets_fetched, tickets_dropped;

@@ -381,18 +381,6 @@ static void dial(struct wst_client *cl)
     push_link_failure(cl, WST__EV_LINK_FAILED, &why, 0, 0);
 }
 
-/* Adds the counts of a link that ends to the client's. */
-static void keep_counts(struct wst_client *cl)
-{
-    struct wst__ws_counts n;
-
-    wst__link_counts(cl->link, &n);
-    cl->counts.messages_sent += n.sent;
-    cl->counts.bytes_sent += n.bytes_sent;
-    cl->counts.messages_received += n.received;
-    cl->counts.bytes_received += n.bytes_received;
-}
-
 static void drop_link(struct wst_client *cl)
 {
     struct wst__link *link = cl->link;
@@ -401,7 +389,6 @@ static void drop_link(struct wst_client *cl)
     wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT); /* Also when it never was. */
     if (!link)
         return;
-    keep_counts(cl);
     if (wst__link_ending(link, &end))
         keep_end(cl, &end);
     cl->link = NULL;
@@ -434,7 +421,7 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
         rq.bearer = wst__token_value(cl->token);
     if (cl->ports->random(cl->ports->world, rq.nonce, sizeof rq.nonce) != 0)
         return WST_ERR_ENTROPY;
-    return wst__link_upgrade(cl->link, &rq, c);
+    return wst__link_upgrade(cl->link, &rq, c, &cl->counts.messages);
 }
 
 /* The cookies that steps 1 and 2 set, for step 3; terminated. */

@@ -54,6 +54,7 @@ struct texts {
 struct upgrading {
     struct wst__upgrade answer;
     const struct wst_config *config;
+    struct wst__ws_tally *tally;
 };
 
 struct wst__link {
@@ -396,6 +397,7 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
     const struct wst_config *c = link->up->config;
     struct wst__ws_config config = {
         .pool = link->ports->ws_pool,
+        .tally = link->up->tally,
         .max_message_bytes = c->max_message_bytes,
         .max_queue_bytes = c->max_queue_bytes,
         .queue_low_water = c->queue_low_water,
@@ -698,13 +700,14 @@ void wst__link_flush(struct wst__link *link)
 
 /* Gets ready for the response. */
 static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq,
-                         const struct wst_config *config)
+                         const struct wst_config *config, struct wst__ws_tally *tally)
 {
     struct upgrading *up = wst__calloc(1, sizeof *up);
     int rc = WST_ERR_NOMEM;
 
     if (up) {
         up->config = config;
+        up->tally = tally;
         rc = wst__upgrade_init(&up->answer, rq, config->max_header_bytes, config->max_body_bytes);
     }
     if (rc == 0)
@@ -715,7 +718,7 @@ static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_reque
 }
 
 int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq,
-                      const struct wst_config *config)
+                      const struct wst_config *config, struct wst__ws_tally *tally)
 {
     int rc = WST_ERR_NOMEM;
 
@@ -723,7 +726,7 @@ int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request 
     if (link->request)
         rc = wst__upgrade_write(link->request, rq);
     if (rc == 0)
-        rc = begin_upgrade(link, rq, config);
+        rc = begin_upgrade(link, rq, config, tally);
     if (rc != 0) {
         free_buf(&link->request);
         return rc;
@@ -813,13 +816,6 @@ bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end)
         return false;
     make_end(link, end);
     return true;
-}
-
-void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts)
-{
-    memset(counts, 0, sizeof *counts);
-    if (link->ws)
-        wst__ws_counts(link->ws, counts);
 }
 
 static void on_gone(void *arg)

@@ -491,8 +491,8 @@ static void tidy_control(struct wst__controls *c)
 }
 
 /* |sent| may add frames: nothing of |o| is kept in a variable over the call. */
-static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void *, size_t),
-                      void *arg)
+static void take_data(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
+                      void (*sent)(void *, void *, size_t), void *arg)
 {
     while (n) {
         struct mark mark = *first_mark(o);
@@ -509,8 +509,8 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
         o->high -= sizeof mark;
         if (mark.size == NO_END)
             continue;
-        o->sent++;
-        o->bytes_sent += mark.size;
+        env->tally->sent++;
+        env->tally->bytes_sent += mark.size;
         if (sent)
             sent(arg, mark.ref, mark.size);
     }
@@ -547,25 +547,25 @@ void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, siz
         n -= l.control;
         take_control_of(o, &l);
     }
-    take_data(o, n, sent, arg);
+    take_data(o, env, n, sent, arg);
     if (o->low == o->high && o->block.data)
         give_back(o, env->pool);
 }
 
-size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool)
+size_t wst__outbox_taken_all(struct wst__outbox *o, const struct wst__ws_env *env)
 {
     for (size_t at = o->low; at < o->high; at += sizeof(struct mark)) {
         const struct mark *mark = (const struct mark *)(const void *)(o->block.data + at);
 
         if (mark->size != NO_END) {
-            o->sent++;
-            o->bytes_sent += mark->size;
+            env->tally->sent++;
+            env->tally->bytes_sent += mark->size;
         }
     }
     o->begun = o->shown = 0;
     o->fixed = 0;
     o->blocked = false;
-    give_back(o, pool);
+    give_back(o, env->pool);
     return 0;
 }
 

@@ -43,8 +43,6 @@ struct wst__outbox {
     size_t low, high;  /* The marks of these frames, the newest lowest. */
     size_t shown;      /* Bytes handed out last and not yet accounted for. */
     size_t low_water;  /* Above it, |above| is noted when something is added; <= max_queue. */
-    uint64_t sent;     /* Messages that have wholly left, */
-    uint64_t bytes_sent;
     struct wst__controls *control; /* NULL: there are none. */
     uint32_t fixed;   /* So many of the bytes to come are offered again as they were. */
     bool blocked;     /* What was handed out last was not wholly taken. */
@@ -85,7 +83,7 @@ static inline bool wst__outbox_is_all(const struct wst__outbox *o, size_t n)
     return n == o->tail - o->head && n > 0 && !o->control;
 }
 /* Then this does what wst__outbox_taken() does, but tells nobody; returns 0, what is left. */
-size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool);
+size_t wst__outbox_taken_all(struct wst__outbox *o, const struct wst__ws_env *env);
 /* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
                       void (*unsent)(void *arg, void *ref, size_t n), void *arg);

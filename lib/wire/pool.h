@@ -7,6 +7,7 @@
 #define WST_WIRE_POOL_H
 
 #include "wire/frames.h"
+#include "wire/message.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +37,8 @@ struct wst__ws_pool {
     size_t blocks_bytes;
     void (*random)(void *arg, void *p, size_t n); /* Fills |keys|. */
     void *random_arg;
-    size_t burst; /* The block that a send queue gave back last had so many bytes. */
+    size_t burst;               /* The block that a send queue gave back last had so many bytes. */
+    struct wst__ws_tally tally; /* Of connections that have no other. */
     size_t keys_left;
     uint8_t keys[WST__POOL_KEY_BYTES];
 };

@@ -121,7 +121,7 @@ static void at_rest(void **state)
     before = now;
     fixture_init_with(&fx, &config);
     print_message("a connection at rest: %zu bytes\n", now - before);
-    assert_true(now - before <= 280);
+    assert_true(now - before <= 216);
     feed_hex(&fx, "8101 61 0101 61 8900 8001 62 827e 0100 256*00");
     assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "hello", 5, NULL), 0);
     fixture_flush(&fx, SIZE_MAX);

@@ -168,6 +168,7 @@ static void init(struct fixture *fx, const struct wst__ws_config *config, bool c
         fx->config.max_message_bytes = 1 << 20;
     if (!fx->config.max_queue_bytes)
         fx->config.max_queue_bytes = 1 << 20;
+    fx->config.tally = &fx->tally;
     fx->config.random = give_random;
     fx->config.random_arg = &fx->seed;
     trace_clear(&fx->events);

@@ -18,6 +18,7 @@
 struct fixture {
     struct wst__ws *ws;
     struct wst__ws_config config;
+    struct wst__ws_tally tally;
     struct trace events;
     struct trace output;  /* Frames that left, unmasked again. */
     struct wst_cause why; /* Of the error that came last. */
