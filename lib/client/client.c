@@ -672,7 +672,7 @@ int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
         .bytes_received = c->messages.bytes_received,
         .unsent_messages = c->unsent_messages,
         .buffered = wst_client_buffered(cl),
-        .rtt_us = c->rtt_us,
+        .rtt_us = cl->rtt_us,
         .failures = cl->core.failures,
         .next_delay_ms = wait_left(cl),
         .offline_messages = wst__offline_count(cl->offline),

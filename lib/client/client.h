@@ -88,7 +88,6 @@ struct wst__counts {
     uint32_t attempts, opens;
     uint32_t tokens_fetched, tickets_fetched, tickets_dropped;
     uint32_t late_answers;
-    uint32_t rtt_us; /* At most 71 minutes. */
 };
 
 /* struct wst_timing; what takes longer than 71 minutes is told as 71 minutes. */
@@ -142,6 +141,7 @@ struct wst_client {
     bool was_clean;           /* and whether both close frames were exchanged, */
     bool error_lost;          /* No memory to keep |last_error|. */
     uint32_t link_attempt;    /* Its last 32 bits. */
+    uint32_t rtt_us;          /* Of the last ping; at most 71 minutes. */
     char *stop_reason;        /* NULL: none. */
     struct wst__token *token; /* NULL: nothing wants one, and none was set. */
     struct wst__link *link;
@@ -155,7 +155,8 @@ struct wst_client {
     struct wst_error_info *last_error;      /* NULL: none. */
     struct wst__counts counts;
     struct wst__timing timing;
-    uint64_t attempt_us, step_us, upgrade_us; /* When they began; the last one 0: not yet. */
+    uint64_t attempt_us;                /* When it began, */
+    uint32_t step_at_us, upgrade_at_us; /* and what, so much later; the latter 0: not yet. */
 
     /* The end. */
     wst_close_cb close_cb;

@@ -222,8 +222,9 @@ static void on_link_opened(void *arg, const char *subprotocol)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->timing.upgrade_us = wst__within_32_bits(t.now_us - cl->upgrade_us);
     cl->timing.open_us = wst__within_32_bits(t.now_us - cl->attempt_us);
+    if (cl->timing.open_us > cl->upgrade_at_us)
+        cl->timing.upgrade_us = cl->timing.open_us - cl->upgrade_at_us;
     cl->subprotocol = subprotocol;
     push_answer(cl, WST__EV_LINK_OPEN);
     wst__driver_pump(cl);
@@ -258,7 +259,7 @@ static void on_link_pong(void *arg, uint64_t rtt_us)
 {
     struct wst_client *cl = arg;
 
-    cl->counts.rtt_us = wst__within_32_bits(rtt_us);
+    cl->rtt_us = wst__within_32_bits(rtt_us);
     if (cl->timing.ping_us == 0)
         cl->timing.ping_us = wst__within_32_bits(rtt_us);
     if (config_of(cl)->on_pong && !cl->closing)
@@ -486,7 +487,9 @@ static void upgrade(struct wst_client *cl)
     int rc;
 
     read_clock(cl, &t);
-    cl->upgrade_us = t.now_us;
+    cl->upgrade_at_us = wst__within_32_bits(t.now_us - cl->attempt_us);
+    if (cl->upgrade_at_us == 0)
+        cl->upgrade_at_us = 1;
     if (config_of(cl)->on_progress)
         config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, cl->arg);
     if (wst__client_has_ticket(cl))
@@ -533,7 +536,7 @@ static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
 
     read_clock(cl, &t);
     cl->attempt_us = t.now_us;
-    cl->upgrade_us = 0;
+    cl->upgrade_at_us = 0;
     memset(&cl->timing, 0, sizeof cl->timing);
     drop_words(cl);
     cl->unsent_messages = cl->unsent_bytes = 0;

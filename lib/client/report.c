@@ -117,7 +117,7 @@ static void timed_out(const struct wst_client *cl, const struct wst__failure *f,
     if (f->close_code)
         wst__cause(cause, f->code, f->step, "the close handshake was not finished within %llu ms",
                    (unsigned long long)cl->shared->config.c.close_timeout_ms);
-    else if (f->step == WST_STEP_CONNECT && cl->upgrade_us == 0)
+    else if (f->step == WST_STEP_CONNECT && cl->upgrade_at_us == 0)
         wst__cause(cause, f->code, f->step, "no connection%s was made in time (%s)%s",
                    u->tls ? " with TLS" : "", limits, u->tls ? "; is it a TLS port?" : "");
     else

@@ -65,7 +65,7 @@ static void token_ready(struct wst_client *cl)
     struct wst__event ev = {.type = WST__EV_TOKEN_OK, .attempt = cl->core.attempt};
 
     wst__token_use(cl->token);
-    cl->timing.token_us = wst__within_32_bits(since_us(cl, cl->step_us));
+    cl->timing.token_us = wst__within_32_bits(since_us(cl, cl->attempt_us + cl->step_at_us));
     tell(cl, WST_PROGRESS_TOKEN_READY);
     wst__driver_push(cl, &ev);
 }
@@ -237,7 +237,7 @@ static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *repl
         return;
     }
     cl->counts.tickets_fetched++;
-    cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->step_us));
+    cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->attempt_us + cl->step_at_us));
     tell(cl, WST_PROGRESS_TICKET_READY);
     wst__driver_push(cl, &ev);
 }
@@ -513,7 +513,7 @@ void wst__steps_ensure_token(struct wst_client *cl)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->step_us = t.now_us;
+    cl->step_at_us = wst__within_32_bits(t.now_us - cl->attempt_us);
     tell(cl, WST_PROGRESS_TOKEN_ENSURE);
     cl->token_changed = false; /* Whatever follows is of after the change. */
     if (!wst__token_load(cl->token, on_token_loaded))
@@ -530,7 +530,7 @@ void wst__steps_get_ticket(struct wst_client *cl)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->step_us = t.now_us;
+    cl->step_at_us = wst__within_32_bits(t.now_us - cl->attempt_us);
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
     wst__token_use(cl->token); /* It may be newer than the one of step 1. */
     if (cl->core.policy->token_step && wst__secret_empty(wst__token_value(cl->token))) {
