@@ -43,6 +43,25 @@ static void net_options(const struct wst__config *cfg, struct wst__net_options *
     o->cookies = c->cookies != 0;
 }
 
+/* Where a token is wanted, or there is a store that may have to forget one. */
+static int make_token(struct wst_client *cl)
+{
+    const struct wst_config *c = &cl->shared->config.c;
+
+    if (!cl->shared->policy.token_step && !c->token && !c->token_cache && !c->store_load)
+        return 0;
+    cl->token = wst__token_new(cl);
+    return cl->token ? 0 : WST_ERR_NOMEM;
+}
+
+static int make_offline(struct wst_client *cl)
+{
+    if (cl->shared->config.c.offline_messages == 0)
+        return 0;
+    cl->offline = wst__calloc(1, sizeof *cl->offline);
+    return cl->offline ? 0 : WST_ERR_NOMEM;
+}
+
 static int take_token(struct wst_client *cl)
 {
     const char *token = cl->shared->config.c.token;
@@ -52,7 +71,7 @@ static int take_token(struct wst_client *cl)
         return 0;
     if (wst__secret_set(&value, token, strlen(token)) != 0)
         return WST_ERR_NOMEM;
-    wst__token_put(&cl->token, &value, -1, false);
+    wst__token_put(cl->token, &value, -1, false);
     return 0;
 }
 
@@ -61,8 +80,6 @@ static int make_core(struct wst_client *cl)
     uint64_t seed;
     int rc = cl->ports->random(cl->ports->world, &seed, sizeof seed);
 
-    if (rc == 0)
-        rc = cl->ports->random(cl->ports->world, cl->hash_key, sizeof cl->hash_key);
     if (rc == 0)
         wst__core_init(&cl->core, &cl->shared->policy, seed);
     return rc;
@@ -73,7 +90,6 @@ static void init_fields(struct wst_client *cl)
     cl->turn.cb = wst__driver_on_turn;
     cl->turn.arg = cl;
     wst__timer_init(&cl->timer, wst__driver_on_timer, cl);
-    wst__token_init(&cl->token, cl);
 }
 
 /* Makes what lives as long as the client does.  On failure nothing is left. */
@@ -89,12 +105,16 @@ static int make_parts(struct wst_client *cl, struct wst_cause *why)
         return rc;
     rc = make_core(cl);
     if (rc == 0)
+        rc = make_token(cl);
+    if (rc == 0)
         rc = take_token(cl);
+    if (rc == 0)
+        rc = make_offline(cl);
     if (rc == 0)
         return 0;
     wst__cause(why, rc, WST_STEP_NONE, "the client could not be made: %s", wst_strerror(rc));
     p->turn_drop(p->world, &cl->turn);
-    wst__token_fini(&cl->token);
+    wst__token_free(cl->token);
     p->net_free(p->world, cl->net);
     return rc;
 }
@@ -192,7 +212,7 @@ int wst_client_start(struct wst_client *cl)
     if (wst__driver_wants(cl))
         return WST_ERR_STATE;
     cl->flips++;
-    cl->offline.starts++;
+    wst__offline_start(cl->offline);
     wst__driver_ask(cl);
     return 0;
 }
@@ -220,7 +240,7 @@ int wst_client_stop_with(struct wst_client *cl, int code, const char *reason)
         return WST_ERR_NOMEM;
     wst__free(cl->stop_reason);
     cl->stop_reason = copy;
-    cl->stop_code = code;
+    cl->stop_code = (uint16_t)code;
     cl->flips++;
     wst__driver_ask(cl);
     return 0;
@@ -268,8 +288,9 @@ int wst_client_send(struct wst_client *cl, enum wst_message_type type, const voi
     if (rc != 0)
         return rc;
     /* Nothing overtakes what still waits. */
-    rc = is_open(cl) && cl->offline.count == 0 ? wst__link_send(cl->link, type, data, len, ref)
-                                               : WST_ERR_NOT_OPEN;
+    rc = is_open(cl) && wst__offline_count(cl->offline) == 0
+             ? wst__link_send(cl->link, type, data, len, ref)
+             : WST_ERR_NOT_OPEN;
     if (rc == 0) {
         if (!cl->receiving) /* Else it leaves when what came is handed out. */
             wst__driver_ask_to_send(cl);
@@ -341,7 +362,7 @@ size_t wst_client_buffered(const struct wst_client *cl)
 {
     if (!cl)
         return 0;
-    return cl->offline.payload + (cl->link ? wst__link_buffered(cl->link) : 0);
+    return wst__offline_payload(cl->offline) + (cl->link ? wst__link_buffered(cl->link) : 0);
 }
 
 /* ---- Close --------------------------------------------------------------------------------- */
@@ -359,7 +380,8 @@ void wst_client_close(struct wst_client *cl, wst_close_cb cb, void *arg)
 
 static void free_parts(struct wst_client *cl)
 {
-    assert(!cl->offline.first); /* All was told. */
+    assert(wst__offline_count(cl->offline) == 0); /* All was told. */
+    wst__free(cl->offline);
     wst__config_put(cl->shared);
     wst__free(cl->stop_reason);
     wst__free(cl->words);
@@ -415,11 +437,12 @@ void wst__client_release(struct wst_client *cl)
     if (!cl->ended)
         wst__driver_end(cl);
     cl->ended = true;
-    wst__token_sync(&cl->token);
-    if (wst__token_busy(&cl->token))
+    wst__token_sync(cl->token);
+    if (wst__token_busy(cl->token))
         return; /* The token's file is being written: that asks for another turn. */
     cl->released = true;
-    wst__token_fini(&cl->token);
+    wst__token_free(cl->token);
+    cl->token = NULL;
     p->timer_set(p->world, &cl->timer, WST__NEVER);
     cl->handles++;
     p->mailbox_close(p->world, &cl->mailbox, wst__client_handle_gone, cl);
@@ -466,10 +489,18 @@ static bool is_visible(const char *s)
     return true;
 }
 
+/* The step for which the application was asked last in this attempt. */
+static enum wst_step provider_step(const struct wst_client *cl)
+{
+    return cl->asking ? cl->asking->provider_step : WST_STEP_NONE;
+}
+
 /* Is this the answer that is awaited?  A late one is counted and dropped. */
 static bool is_awaited(struct wst_client *cl, uint64_t request)
 {
-    if (request != 0 && request == cl->provider_request && !cl->provided)
+    const struct wst__asking *a = cl->asking;
+
+    if (a && request != 0 && request == a->provider_request && !a->provided)
         return true;
     cl->counts.late_answers++;
     return false;
@@ -477,7 +508,7 @@ static bool is_awaited(struct wst_client *cl, uint64_t request)
 
 static void take_answer(struct wst_client *cl, struct wst__provided *p)
 {
-    cl->provided = p;
+    cl->asking->provided = p;
     wst__driver_ask(cl);
 }
 
@@ -488,7 +519,7 @@ int wst_client_provide(struct wst_client *cl, uint64_t request, const char *valu
     if (!cl || !value || !*value)
         return WST_ERR_INVALID;
     check_thread(cl);
-    if (cl->provider_step == WST_STEP_TOKEN && !is_visible(value))
+    if (provider_step(cl) == WST_STEP_TOKEN && !is_visible(value))
         return WST_ERR_INVALID;
     if (!is_awaited(cl, request))
         return 0;
@@ -518,9 +549,9 @@ int wst_client_provide_failed(struct wst_client *cl, uint64_t request, int http_
     if (!p)
         return WST_ERR_NOMEM;
     wst__cause(&p->why,
-               http_status == 401 && cl->provider_step == WST_STEP_TICKET ? WST_ERR_TOKEN_REFUSED
+               http_status == 401 && provider_step(cl) == WST_STEP_TICKET ? WST_ERR_TOKEN_REFUSED
                                                                           : WST_ERR_PROVIDER,
-               cl->provider_step, "%s", text && *text ? text : wst_strerror(WST_ERR_PROVIDER));
+               provider_step(cl), "%s", text && *text ? text : wst_strerror(WST_ERR_PROVIDER));
     p->why.http_status = http_status;
     p->retry_after_ms = retry_after_ms;
     take_answer(cl, p);
@@ -535,7 +566,7 @@ int wst_client_token_loaded(struct wst_client *cl, uint64_t request,
     check_thread(cl);
     if (cl->closing)
         return WST_ERR_CLOSING;
-    wst__token_loaded(&cl->token, request, token);
+    wst__token_loaded(cl, request, token);
     return 0;
 }
 
@@ -552,7 +583,7 @@ int wst_client_forget_token(struct wst_client *cl)
     check_thread(cl);
     if (cl->closing)
         return WST_ERR_CLOSING;
-    wst__token_forget_all(&cl->token);
+    wst__token_forget_all(cl->token);
     token_changed(cl);
     return 0;
 }
@@ -566,9 +597,11 @@ int wst_client_set_token(struct wst_client *cl, const char *token, uint64_t life
     check_thread(cl);
     if (cl->closing)
         return WST_ERR_CLOSING;
-    if (wst__secret_set(&value, token, strlen(token)) != 0)
+    if (!cl->token)
+        cl->token = wst__token_new(cl);
+    if (!cl->token || wst__secret_set(&value, token, strlen(token)) != 0)
         return WST_ERR_NOMEM;
-    wst__token_put(&cl->token, &value, life_ms ? (int64_t)life_ms : -1, true);
+    wst__token_put(cl->token, &value, life_ms ? (int64_t)life_ms : -1, true);
     token_changed(cl);
     return 0;
 }
@@ -601,7 +634,7 @@ static uint64_t wait_left(const struct wst_client *cl)
 {
     struct wst__time t;
 
-    if (cl->state != WST_STATE_BACKOFF)
+    if (cl->state != WST_STATE_BACKOFF || cl->core.state != WST_STATE_BACKOFF)
         return WST_NO_DELAY;
     cl->ports->clock(cl->ports->world, &t);
     return cl->core.retry_due > t.now_ms ? cl->core.retry_due - t.now_ms : 0;
@@ -620,14 +653,11 @@ static int copy_sized(void *to, size_t to_size, const void *from, size_t from_si
 int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
 {
     const struct wst__counts *c;
-    struct wst__ws_counts n = {0};
     struct wst_stats s;
 
     if (!cl || !stats)
         return WST_ERR_INVALID;
     c = &cl->counts;
-    if (cl->link)
-        wst__link_counts(cl->link, &n);
     s = (struct wst_stats){
         .state = cl->state,
         .attempts = c->attempts,
@@ -636,16 +666,16 @@ int wst_client_stats(const struct wst_client *cl, struct wst_stats *stats)
         .tickets_fetched = c->tickets_fetched,
         .tickets_dropped = c->tickets_dropped,
         .late_answers = c->late_answers,
-        .messages_sent = c->messages_sent + n.sent,
-        .messages_received = c->messages_received + n.received,
-        .bytes_sent = c->bytes_sent + n.bytes_sent,
-        .bytes_received = c->bytes_received + n.bytes_received,
+        .messages_sent = c->messages.sent,
+        .messages_received = c->messages.received,
+        .bytes_sent = c->messages.bytes_sent,
+        .bytes_received = c->messages.bytes_received,
         .unsent_messages = c->unsent_messages,
         .buffered = wst_client_buffered(cl),
-        .rtt_us = c->rtt_us,
+        .rtt_us = cl->rtt_us,
         .failures = cl->core.failures,
         .next_delay_ms = wait_left(cl),
-        .offline_messages = cl->offline.count,
+        .offline_messages = wst__offline_count(cl->offline),
     };
     return copy_sized(stats, stats->size, &s, sizeof s);
 }

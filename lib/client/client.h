@@ -46,32 +46,48 @@ struct wst__words {
     char reason[124];                              /* The peer's, of the link that ended. */
 };
 
+/* What was asked for in steps 1 and 2, and the ticket that came of it: of one attempt, from the
+ * first request on. */
+struct wst__asking {
+    struct wst__http *http;
+    uint64_t provider_request;      /* The application's answer that is awaited; 0: none. */
+    struct wst__provided *provided; /* It has come, and waits for its turn. */
+    struct wst__secret ticket;
+    struct wst__url *one_time_url; /* When the reply named a whole URL, else NULL. */
+    enum wst_step http_step : 8;
+    enum wst_step provider_step : 8;
+    bool ticket_is_url;
+};
+
 /* Tickets that were spent: keyed hashes. */
 struct wst__spent {
+    uint8_t key[16];
     uint64_t hashes[WST__SPENT_LEN];
     size_t count;
 };
 
-/* An event that waits: what its kind needs of struct wst__event, which is five times as large.
- * Durations are at most 49 days here, which is more than a server may ask for. */
+/* An event that waits: what its kind needs of struct wst__event, which is many times as large. */
 struct wst__note {
-    uint32_t attempt;   /* Its last 32 bits. */
     uint32_t ms;        /* retry_after_ms of a failure, ticket_life_ms of TICKET_OK. */
-    uint32_t floor_ms;  /* retry_after_ms of TICKET_OK. */
     uint32_t spread_ms; /* Of both. */
-    int16_t code;
-    uint16_t http_status, close_code;
+    union {
+        uint32_t floor_ms; /* TICKET_OK: retry_after_ms. */
+        struct {
+            int16_t code;
+            uint16_t status; /* Below 1000 it is HTTP's, from there on a close code. */
+        } failure;
+    };
+    uint16_t attempt; /* Its last 16 bits. */
     uint8_t type, step;
 };
 
-/* What is counted for struct wst_stats. */
+/* What is counted for struct wst_stats.  Of what takes a round trip there are less than 2^32. */
 struct wst__counts {
-    uint64_t attempts, opens;
-    uint64_t tokens_fetched, tickets_fetched, tickets_dropped;
-    uint64_t late_answers;
-    uint64_t messages_sent, messages_received, bytes_sent, bytes_received; /* By links of before. */
+    struct wst__ws_tally messages;
     uint64_t unsent_messages;
-    uint64_t rtt_us;
+    uint32_t attempts, opens;
+    uint32_t tokens_fetched, tickets_fetched, tickets_dropped;
+    uint32_t late_answers;
 };
 
 /* struct wst_timing; what takes longer than 71 minutes is told as 71 minutes. */
@@ -95,9 +111,10 @@ struct wst_client {
 
     /* The machine and its surroundings (driver.c). */
     struct wst__core core;
-    enum wst_state state; /* As told: one step may pass through several, and tells each in turn. */
-    unsigned flips;       /* Starts and stops asked for and not yet carried out: they alternate. */
     struct wst__note queue[WST__QUEUE_LEN];
+    unsigned flips;   /* Starts and stops asked for and not yet carried out: they alternate. */
+    unsigned handles; /* Of ours in the loop: links, mailbox, files. */
+    enum wst_state state : 8; /* As told: one step may pass through several, and tells each. */
     uint8_t queue_first, queue_count;
     bool timed_out; /* The timer has run. */
     bool wake;
@@ -106,49 +123,42 @@ struct wst_client {
     bool asked;     /* The turn that was asked for has more to do than to send what is queued. */
     bool receiving; /* Messages are handed out: what is sent meanwhile leaves behind them. */
     bool owns_loop;
+    bool closing;  /* wst_client_close() was called. */
+    bool ended;    /* Everything has been told. */
+    bool released; /* Everything has been given back, |handles| have to leave the loop. */
     struct wst__turn turn;
     struct wst__timer timer;
 
-    struct wst__offline offline;
+    struct wst__offline *offline; /* NULL: it is off. */
 
     /* What an attempt has under way. */
     struct wst__net *net;
-    struct wst__http *http;
-    uint64_t provider_request; /* The application's answer that is awaited; 0: none. */
+    struct wst__asking *asking; /* NULL: nothing was asked for. */
     uint64_t request_serial;
-    struct wst__provided *provided; /* It has come, and waits for its turn. */
-    enum wst_step http_step, provider_step;
     bool token_changed; /* Set or forgotten by the application: to be looked at. */
-    bool ticket_is_url;
-    int stop_code;
-    char *stop_reason; /* NULL: none. */
-    struct wst__token token;
-    uint64_t token_used; /* Serial of the token of this attempt. */
-    struct wst__secret ticket;
-    struct wst__url *one_time_url; /* When the reply named a whole URL, else NULL. */
+    uint16_t stop_code;
+    uint16_t end_code;        /* Of the link that ends, its close code, 0: none, */
+    bool was_clean;           /* and whether both close frames were exchanged, */
+    bool error_lost;          /* No memory to keep |last_error|. */
+    uint32_t link_attempt;    /* Its last 32 bits. */
+    uint32_t rtt_us;          /* Of the last ping; at most 71 minutes. */
+    char *stop_reason;        /* NULL: none. */
+    struct wst__token *token; /* NULL: nothing wants one, and none was set. */
     struct wst__link *link;
-    uint64_t link_attempt;
     const char *subprotocol; /* Chosen by the server: while on_link_opened() runs. */
 
-    uint8_t hash_key[16];
     struct wst__spent *spent; /* NULL: no ticket has come yet. */
 
     /* What is told. */
     struct wst__words *words;               /* NULL: none, or no memory for them. */
-    uint64_t unsent_messages, unsent_bytes; /* Of the link that ends, */
-    int end_code;                           /* its close code, 0: none, */
-    bool was_clean;                         /* and whether both close frames were exchanged. */
-    bool error_lost;                        /* No memory to keep */
-    struct wst_error_info *last_error;      /* this.  NULL: none. */
+    uint64_t unsent_messages, unsent_bytes; /* Of the link that ends. */
+    struct wst_error_info *last_error;      /* NULL: none. */
     struct wst__counts counts;
     struct wst__timing timing;
-    uint64_t attempt_us, step_us, upgrade_us; /* When they began; the last one 0: not yet. */
+    uint64_t attempt_us;                /* When it began, */
+    uint32_t step_at_us, upgrade_at_us; /* and what, so much later; the latter 0: not yet. */
 
     /* The end. */
-    bool closing;     /* wst_client_close() was called. */
-    bool ended;       /* Everything has been told. */
-    bool released;    /* Everything has been given back, |handles| have to leave the loop. */
-    unsigned handles; /* Of ours in the loop: links, mailbox, files. */
     wst_close_cb close_cb;
     void *close_arg;
     struct wst__mailbox mailbox;
@@ -162,7 +172,15 @@ struct wst_client {
 /* Where step 3 goes: the configured URL, or the one that the ticket's reply named. */
 static inline const struct wst__url *wst__client_target(const struct wst_client *cl)
 {
-    return cl->one_time_url ? cl->one_time_url : &cl->shared->config.ws_url;
+    const struct wst__url *named = cl->asking ? cl->asking->one_time_url : NULL;
+
+    return named ? named : &cl->shared->config.ws_url;
+}
+
+/* Is there a ticket at hand? */
+static inline bool wst__client_has_ticket(const struct wst_client *cl)
+{
+    return cl->asking && !wst__secret_empty(&cl->asking->ticket);
 }
 
 /* A handle of ours left the loop. */

@@ -24,6 +24,8 @@
 #include <string.h>
 
 #define COOKIES_MAX ((size_t)16 * 1024)
+/* RFC 6455, 7.4.2: none is below.  An HTTP status has three digits. */
+#define CLOSE_CODES 1000
 /* Passes of one turn: what a flush brings is carried out, and what that brings is flushed. */
 #define MAX_PASSES 4
 /* Events of one pass: callbacks that start and stop for ever must not hold up the loop. */
@@ -44,38 +46,44 @@ static void read_clock(const struct wst_client *cl, struct wst__time *t)
 static struct wst__note note_of(const struct wst__event *ev)
 {
     const struct wst__failure *f = &ev->failure;
-    bool failed = f->code != 0;
-
-    return (struct wst__note){
-        .attempt = (uint32_t)ev->attempt,
-        .ms = wst__within_32_bits(failed ? f->retry_after_ms : ev->ticket_life_ms),
-        .floor_ms = wst__within_32_bits(ev->retry_after_ms),
-        .spread_ms = wst__within_32_bits(failed ? f->spread_ms : ev->spread_ms),
-        .code = (int16_t)f->code,
-        .http_status = (uint16_t)f->http_status,
-        .close_code = (uint16_t)f->close_code,
+    bool ticket = ev->type == WST__EV_TICKET_OK;
+    struct wst__note n = {
+        .ms = ticket ? ev->ticket_life_ms : f->retry_after_ms,
+        .spread_ms = ticket ? ev->spread_ms : f->spread_ms,
+        .attempt = (uint16_t)ev->attempt,
         .type = (uint8_t)ev->type,
         .step = (uint8_t)f->step,
     };
+
+    assert(f->http_status < CLOSE_CODES && (f->close_code == 0 || f->close_code >= CLOSE_CODES));
+    if (ticket) {
+        n.floor_ms = ev->retry_after_ms;
+    } else {
+        n.failure.code = f->code;
+        n.failure.status = f->close_code ? f->close_code : f->http_status;
+    }
+    return n;
 }
 
 /* The times are filled in when it is fed to the core, which has begun |attempts|. */
 static void event_of(const struct wst__note *n, uint64_t attempts, struct wst__event *ev)
 {
     *ev = (struct wst__event){.type = (enum wst__ev)n->type,
-                              .attempt = attempts - (uint32_t)((uint32_t)attempts - n->attempt)};
-    ev->failure = (struct wst__failure){.code = n->code,
-                                        .step = (enum wst_step)n->step,
-                                        .http_status = n->http_status,
-                                        .close_code = n->close_code};
-    if (n->code != 0) {
-        ev->failure.retry_after_ms = n->ms;
-        ev->failure.spread_ms = n->spread_ms;
-    } else {
+                              .attempt = attempts - (uint16_t)((uint16_t)attempts - n->attempt)};
+    if (ev->type == WST__EV_TICKET_OK) {
         ev->ticket_life_ms = n->ms;
         ev->retry_after_ms = n->floor_ms;
         ev->spread_ms = n->spread_ms;
+        return;
     }
+    ev->failure = (struct wst__failure){.code = n->failure.code,
+                                        .step = (enum wst_step)n->step,
+                                        .retry_after_ms = n->ms,
+                                        .spread_ms = n->spread_ms};
+    if (n->failure.status < CLOSE_CODES)
+        ev->failure.http_status = n->failure.status;
+    else
+        ev->failure.close_code = n->failure.status;
 }
 
 void wst__driver_push(struct wst_client *cl, const struct wst__event *ev)
@@ -214,8 +222,9 @@ static void on_link_opened(void *arg, const char *subprotocol)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->timing.upgrade_us = wst__within_32_bits(t.now_us - cl->upgrade_us);
     cl->timing.open_us = wst__within_32_bits(t.now_us - cl->attempt_us);
+    if (cl->timing.open_us > cl->upgrade_at_us)
+        cl->timing.upgrade_us = cl->timing.open_us - cl->upgrade_at_us;
     cl->subprotocol = subprotocol;
     push_answer(cl, WST__EV_LINK_OPEN);
     wst__driver_pump(cl);
@@ -250,7 +259,7 @@ static void on_link_pong(void *arg, uint64_t rtt_us)
 {
     struct wst_client *cl = arg;
 
-    cl->counts.rtt_us = rtt_us;
+    cl->rtt_us = wst__within_32_bits(rtt_us);
     if (cl->timing.ping_us == 0)
         cl->timing.ping_us = wst__within_32_bits(rtt_us);
     if (config_of(cl)->on_pong && !cl->closing)
@@ -269,7 +278,7 @@ static void keep_end(struct wst_client *cl, const struct wst__link_end *end)
 {
     struct wst__words *words = wst__report_words(cl);
 
-    cl->end_code = end->code;
+    cl->end_code = (uint16_t)end->code;
     cl->was_clean = end->was_clean;
     if (words)
         memcpy(words->reason, end->reason, sizeof words->reason);
@@ -356,13 +365,12 @@ static void dial(struct wst_client *cl)
     const struct wst__link_request rq = {
         .ports = cl->ports,
         .net = cl->net,
-        .config = config_of(cl),
         .stream = {.host = url->host, .port = url->port, .tls = url->tls},
     };
     struct wst_cause why;
     int rc;
 
-    cl->link_attempt = cl->core.attempt;
+    cl->link_attempt = (uint32_t)cl->core.attempt;
     rc = wst__link_new(&cl->link, &rq, &link_cbs, cl);
     if (rc == 0) {
         wst__link_pause(cl->link, cl->paused);
@@ -374,18 +382,6 @@ static void dial(struct wst_client *cl)
     push_link_failure(cl, WST__EV_LINK_FAILED, &why, 0, 0);
 }
 
-/* Adds the counts of a link that ends to the client's. */
-static void keep_counts(struct wst_client *cl)
-{
-    struct wst__ws_counts n;
-
-    wst__link_counts(cl->link, &n);
-    cl->counts.messages_sent += n.sent;
-    cl->counts.bytes_sent += n.bytes_sent;
-    cl->counts.messages_received += n.received;
-    cl->counts.bytes_received += n.bytes_received;
-}
-
 static void drop_link(struct wst_client *cl)
 {
     struct wst__link *link = cl->link;
@@ -394,7 +390,6 @@ static void drop_link(struct wst_client *cl)
     wst__driver_purge(cl, WST__EV_DIAL_OK, WST__EV_PING_LEFT); /* Also when it never was. */
     if (!link)
         return;
-    keep_counts(cl);
     if (wst__link_ending(link, &end))
         keep_end(cl, &end);
     cl->link = NULL;
@@ -423,14 +418,14 @@ static int write_upgrade(struct wst_client *cl, const struct wst__url *url,
 
     read_clock(cl, &t);
     rq.wall_s = t.wall_s;
-    if (!wst__secret_empty(&cl->ticket) && !cl->ticket_is_url)
-        rq.ticket = &cl->ticket;
-    if (c->upgrade_bearer && !wst__secret_empty(&cl->token.value) &&
+    if (wst__client_has_ticket(cl) && !cl->asking->ticket_is_url)
+        rq.ticket = &cl->asking->ticket;
+    if (c->upgrade_bearer && !wst__secret_empty(wst__token_value(cl->token)) &&
         !wst__fields_given(fields, "Authorization"))
-        rq.bearer = &cl->token.value;
+        rq.bearer = wst__token_value(cl->token);
     if (cl->ports->random(cl->ports->world, rq.nonce, sizeof rq.nonce) != 0)
         return WST_ERR_ENTROPY;
-    return wst__link_upgrade(cl->link, &rq);
+    return wst__link_upgrade(cl->link, &rq, c, &cl->counts.messages);
 }
 
 /* The cookies that steps 1 and 2 set, for step 3; terminated. */
@@ -473,7 +468,7 @@ static int prepare_upgrade(struct wst_client *cl)
 static bool lacks_bearer(const struct wst_client *cl)
 {
     return config_of(cl)->upgrade_bearer && cl->core.policy->token_step &&
-           wst__secret_empty(&cl->token.value);
+           wst__secret_empty(wst__token_value(cl->token));
 }
 
 static const char *why_no_upgrade(int rc)
@@ -495,16 +490,17 @@ static void upgrade(struct wst_client *cl)
     int rc;
 
     read_clock(cl, &t);
-    cl->upgrade_us = t.now_us;
+    cl->upgrade_at_us = wst__within_32_bits(t.now_us - cl->attempt_us);
+    if (cl->upgrade_at_us == 0)
+        cl->upgrade_at_us = 1;
     if (config_of(cl)->on_progress)
         config_of(cl)->on_progress(cl, WST_PROGRESS_UPGRADE, cl->arg);
-    if (!wst__secret_empty(&cl->ticket))
+    if (wst__client_has_ticket(cl))
         wst__steps_ticket_spent(cl);
     if (config_of(cl)->upgrade_bearer)
-        cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
+        wst__token_use(cl->token); /* It may be newer than the one of step 1. */
     rc = lacks_bearer(cl) ? WST_ERR_TOKEN_REFUSED : prepare_upgrade(cl);
-    wst__secret_drop(&cl->ticket); /* It was moved into the request, or is of no use any more. */
-    wst__steps_forget_url(cl);
+    wst__steps_drop_ticket(cl); /* It was moved into the request, or is of no use any more. */
     if (rc == 0)
         return;
     wst__cause(&why, rc, WST_STEP_CONNECT, "the upgrade request could not be made: %s",
@@ -543,7 +539,7 @@ static void tell_attempt(struct wst_client *cl, const struct wst__action *a)
 
     read_clock(cl, &t);
     cl->attempt_us = t.now_us;
-    cl->upgrade_us = 0;
+    cl->upgrade_at_us = 0;
     memset(&cl->timing, 0, sizeof cl->timing);
     drop_words(cl);
     cl->unsent_messages = cl->unsent_bytes = 0;
@@ -557,6 +553,7 @@ static void tell_opened(struct wst_client *cl)
     const struct wst_config *c = config_of(cl);
 
     drop_words(cl);
+    wst__steps_end(cl);
     cl->counts.opens++;
     wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
     if (c->on_open)
@@ -591,8 +588,9 @@ static void tell_attempt_failed(struct wst_client *cl, const struct wst__action 
     struct wst_error_info info;
 
     if (cl->core.failure.own && cl->core.failure.step == WST_STEP_TOKEN)
-        cl->token.refresh_stalled = true;
+        cl->token->refresh_stalled = true;
     make_error(cl, a->ms, &info);
+    wst__steps_end(cl);
     log_failure(cl, &info, "failed");
     if (c->on_attempt_failed)
         c->on_attempt_failed(cl, &info, cl->arg);
@@ -650,8 +648,7 @@ static void begin_close(struct wst_client *cl)
 
 static void drop_ticket(struct wst_client *cl)
 {
-    wst__secret_drop(&cl->ticket);
-    wst__steps_forget_url(cl);
+    wst__steps_drop_ticket(cl);
     cl->counts.tickets_dropped++;
 }
 
@@ -674,7 +671,7 @@ static void carry_out(struct wst_client *cl, const struct wst__action *a)
         wst__steps_ensure_token(cl);
         break;
     case WST__ACT_DROP_TOKEN:
-        wst__token_forget(&cl->token, cl->token_used);
+        wst__token_forget_used(cl->token);
         break;
     case WST__ACT_GET_TICKET:
         wst__steps_get_ticket(cl);
@@ -830,7 +827,7 @@ static void do_chores(struct wst_client *cl)
 {
     wst__steps_token_changed(cl); /* First: it may drop the answer that waits. */
     wst__steps_take_provided(cl);
-    wst__token_sync(&cl->token);
+    wst__token_sync(cl->token);
 }
 
 static WST__NOINLINE void do_all(struct wst_client *cl)
@@ -840,10 +837,11 @@ static WST__NOINLINE void do_all(struct wst_client *cl)
         wst__client_release(cl);
         return;
     }
-    if (cl->token_changed || cl->provided || wst__token_has_chores(&cl->token))
+    if (cl->token_changed || (cl->asking && cl->asking->provided) ||
+        wst__token_has_chores(cl->token))
         do_chores(cl);
     for (int pass = 0; pass < MAX_PASSES; pass++) {
-        if (has_waiting(cl) || cl->offline.count > 0)
+        if (has_waiting(cl) || wst__offline_count(cl->offline) > 0)
             wst__driver_pump(cl);
         if (cl->link)
             wst__link_flush(cl->link);
@@ -868,14 +866,15 @@ void wst__driver_on_turn(void *arg)
 static void look_for_refusal(struct wst_client *cl)
 {
     const struct wst__core *core = &cl->core;
+    bool asks = cl->asking && cl->asking->http;
     struct wst__time t;
 
-    if (!cl->http && (core->state != WST_STATE_CONNECTING || !cl->link))
+    if (!asks && (core->state != WST_STATE_CONNECTING || !cl->link))
         return;
     read_clock(cl, &t);
     if (t.now_ms < core->step_due && t.now_ms < core->attempt_due)
         return;
-    if (cl->http)
+    if (asks)
         wst__steps_time_is_up(cl);
     else
         wst__link_time_is_up(cl->link);
@@ -923,8 +922,7 @@ void wst__driver_end(struct wst_client *cl)
     }
     wst__steps_cancel(cl);
     drop_link(cl);
-    wst__secret_drop(&cl->ticket);
-    wst__steps_forget_url(cl);
+    wst__steps_end(cl);
     cl->queue_count = 0;
     cl->timed_out = false;
     end_starts(cl, starts);

@@ -39,9 +39,9 @@ enum phase {
 
 /* What is kept of a cause when there is no memory for its words. */
 struct numbers {
-    int code;
-    int close_code;
-    int sys_errno;
+    int16_t code;
+    uint16_t close_code;
+    uint16_t sys_errno;
 };
 
 /* Only a link that ends has words: one at rest does without their memory. */
@@ -50,17 +50,31 @@ struct texts {
     char reason[124]; /* The peer's. */
 };
 
+/* What it needs until it is open, and not then. */
+struct upgrading {
+    struct wst__upgrade answer;
+    const struct wst_config *config;
+    struct wst__ws_tally *tally;
+};
+
 struct wst__link {
     const struct wst__ports *ports;
-    const struct wst_config *config;
     const struct wst__link_cbs *cbs;
     void *arg;
     struct wst__stream *stream;
     struct wst__buf *request; /* The upgrade, as far as it has not left, else NULL. */
-    struct wst__upgrade *up;  /* While the response is awaited, else NULL. */
+    struct upgrading *up;     /* While the response is awaited, else NULL. */
     struct wst__ws *ws;
     struct wst__buf *held; /* Received, not yet fed, as a callback had paused us; else NULL. */
-    enum phase phase;
+    uint64_t last_rx_ms;
+    /* When the newest pings left, by number; 0: no answer is awaited.  On a long way one leaves
+     * before the one before it is answered, and each answer counts. */
+    uint64_t ping_left_us[PINGS];
+    struct texts *texts;    /* What ends or has broken the link, in words. */
+    struct numbers numbers; /* The same in numbers. */
+    uint16_t end_code;      /* Received close code; 1006: the peer broke the protocol; 0: none. */
+    uint32_t ping_seq;
+    enum phase phase : 8;
     bool paused;
     bool skipping; /* A chunk was dropped: so is the rest of its message. */
     bool reading;
@@ -71,14 +85,6 @@ struct wst__link {
     bool peer_close;    /* The peer's close frame came: not yet told. */
     bool broken;        /* A write failed: not yet told. */
     uint8_t pings_wait; /* How many of the newest pings wait for their turn to leave. */
-    uint64_t last_rx_ms;
-    uint64_t ping_seq;
-    /* When the newest pings left, by number; 0: no answer is awaited.  On a long way one leaves
-     * before the one before it is answered, and each answer counts. */
-    uint64_t ping_left_us[PINGS];
-    int end_code;           /* Received close code; 1006: the peer broke the protocol; 0: none. */
-    struct numbers numbers; /* Of what ends or has broken the link. */
-    struct texts *texts;    /* The same in words. */
 };
 
 static uint64_t clock_us(const struct wst__link *link)
@@ -127,7 +133,8 @@ static void keep_cause(struct wst__link *link, const struct wst_cause *why)
 {
     struct texts *texts = texts_of(link);
 
-    link->numbers = (struct numbers){why->code, why->close_code, why->sys_errno};
+    link->numbers =
+        (struct numbers){(int16_t)why->code, (uint16_t)why->close_code, (uint16_t)why->sys_errno};
     if (texts)
         texts->cause = *why;
 }
@@ -183,7 +190,7 @@ static void finish(struct wst__link *link, const struct wst_cause *why)
         return;
     link->phase = OVER;
     if (was < OPEN) {
-        link->cbs->failed(link->arg, why, link->up);
+        link->cbs->failed(link->arg, why, link->up ? &link->up->answer : NULL);
         return;
     }
     if (was == OPEN || link->end_code == 0) {
@@ -266,7 +273,7 @@ static bool on_closed(void *arg, int code, const char *reason, size_t n)
     struct wst_cause why;
 
     link->peer_close = true;
-    link->end_code = code;
+    link->end_code = (uint16_t)code;
     if (texts)
         (void)snprintf(texts->reason, sizeof texts->reason, "%.*s", (int)n, reason);
     if (!link->we_close) {
@@ -387,18 +394,20 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
         .message = on_message, .pong = on_pong, .closed = on_closed, .drained = on_drained};
     static const struct wst__ws_cbs chunked = {
         .chunk = on_chunk, .pong = on_pong, .closed = on_closed, .drained = on_drained};
+    const struct wst_config *c = link->up->config;
     struct wst__ws_config config = {
         .pool = link->ports->ws_pool,
-        .max_message_bytes = link->config->max_message_bytes,
-        .max_queue_bytes = link->config->max_queue_bytes,
-        .queue_low_water = link->config->queue_low_water,
+        .tally = link->up->tally,
+        .max_message_bytes = c->max_message_bytes,
+        .max_queue_bytes = c->max_queue_bytes,
+        .queue_low_water = c->queue_low_water,
         .random = random_bytes,
         .random_arg = (void *)(uintptr_t)link->ports,
-        .extensions = link->up->extensions,
-        .offered_extensions = link->config->compress ? link->config->compress_offer : NULL,
-        .compress_min_bytes = link->config->compress_min_bytes,
+        .extensions = link->up->answer.extensions,
+        .offered_extensions = c->compress ? c->compress_offer : NULL,
+        .compress_min_bytes = c->compress_min_bytes,
     };
-    int rc = wst__ws_new(&link->ws, &config, link->config->on_chunk ? &chunked : &whole, link, why);
+    int rc = wst__ws_new(&link->ws, &config, c->on_chunk ? &chunked : &whole, link, why);
 
     if (rc == WST_ERR_NOMEM)
         wst__cause(why, rc, WST_STEP_CONNECT, "out of memory for the WebSocket");
@@ -408,7 +417,7 @@ static int begin_messages(struct wst__link *link, struct wst_cause *why)
 static void drop_upgrade(struct wst__link *link)
 {
     if (link->up)
-        wst__upgrade_fini(link->up);
+        wst__upgrade_fini(&link->up->answer);
     wst__free(link->up);
     link->up = NULL;
 }
@@ -416,15 +425,15 @@ static void drop_upgrade(struct wst__link *link)
 /* Feeds the response; returns how many bytes belong to it. */
 static size_t feed_upgrade(struct wst__link *link, const uint8_t *bytes, size_t n)
 {
-    char subprotocol[sizeof link->up->subprotocol];
+    char subprotocol[sizeof link->up->answer.subprotocol];
     struct wst_cause why = {0};
     size_t used = 0;
-    int rc = wst__upgrade_feed(link->up, bytes, n, &used, &why);
+    int rc = wst__upgrade_feed(&link->up->answer, bytes, n, &used, &why);
 
     if (rc == 0)
         return n;
     if (rc > 0 && begin_messages(link, &why) == 0) {
-        (void)snprintf(subprotocol, sizeof subprotocol, "%s", link->up->subprotocol);
+        (void)snprintf(subprotocol, sizeof subprotocol, "%s", link->up->answer.subprotocol);
         drop_upgrade(link);
         link->phase = OPEN;
         link->cbs->opened(link->arg, subprotocol);
@@ -520,7 +529,7 @@ static void on_ended(void *arg, const struct wst_cause *why)
     struct wst_cause said = {0};
 
     if (link->phase == UPGRADING) {
-        (void)wst__upgrade_eof(link->up, &said);
+        (void)wst__upgrade_eof(&link->up->answer, &said);
         if (said.http_status != 0 || why->code == WST_ERR_EOF)
             why = &said;
     }
@@ -546,7 +555,6 @@ int wst__link_new(struct wst__link **out, const struct wst__link_request *rq,
     if (!link)
         return WST_ERR_NOMEM;
     link->ports = rq->ports;
-    link->config = rq->config;
     link->cbs = cbs;
     link->arg = arg;
     link->reading = true;
@@ -691,13 +699,17 @@ void wst__link_flush(struct wst__link *link)
 }
 
 /* Gets ready for the response. */
-static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq)
+static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq,
+                         const struct wst_config *config, struct wst__ws_tally *tally)
 {
-    struct wst__upgrade *up = wst__calloc(1, sizeof *up);
-    int rc =
-        up ? wst__upgrade_init(up, rq, link->config->max_header_bytes, link->config->max_body_bytes)
-           : WST_ERR_NOMEM;
+    struct upgrading *up = wst__calloc(1, sizeof *up);
+    int rc = WST_ERR_NOMEM;
 
+    if (up) {
+        up->config = config;
+        up->tally = tally;
+        rc = wst__upgrade_init(&up->answer, rq, config->max_header_bytes, config->max_body_bytes);
+    }
     if (rc == 0)
         link->up = up;
     else
@@ -705,7 +717,8 @@ static int begin_upgrade(struct wst__link *link, const struct wst__upgrade_reque
     return rc;
 }
 
-int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq)
+int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq,
+                      const struct wst_config *config, struct wst__ws_tally *tally)
 {
     int rc = WST_ERR_NOMEM;
 
@@ -713,7 +726,7 @@ int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request 
     if (link->request)
         rc = wst__upgrade_write(link->request, rq);
     if (rc == 0)
-        rc = begin_upgrade(link, rq);
+        rc = begin_upgrade(link, rq, config, tally);
     if (rc != 0) {
         free_buf(&link->request);
         return rc;
@@ -727,9 +740,9 @@ void wst__link_time_is_up(struct wst__link *link)
 {
     struct wst_cause why = {0};
 
-    if (link->phase != UPGRADING || !wst__upgrade_is_refusal(link->up))
+    if (link->phase != UPGRADING || !wst__upgrade_is_refusal(&link->up->answer))
         return;
-    (void)wst__upgrade_eof(link->up, &why);
+    (void)wst__upgrade_eof(&link->up->answer, &why);
     finish(link, &why);
 }
 
@@ -747,12 +760,12 @@ int wst__link_send_chunk(struct wst__link *link, enum wst_message_type type, con
 
 int wst__link_ping(struct wst__link *link)
 {
-    uint64_t seq = link->ping_seq + 1;
+    uint64_t seq = (uint64_t)link->ping_seq + 1;
     int rc = wst__ws_ping(link->ws, &seq, sizeof seq);
 
     if (rc != 0)
         return rc;
-    link->ping_seq = seq;
+    link->ping_seq = (uint32_t)seq;
     link->ping_left_us[seq % PINGS] = 0;
     if (link->pings_wait < PINGS)
         link->pings_wait++;
@@ -803,13 +816,6 @@ bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end)
         return false;
     make_end(link, end);
     return true;
-}
-
-void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts)
-{
-    memset(counts, 0, sizeof *counts);
-    if (link->ws)
-        wst__ws_counts(link->ws, counts);
 }
 
 static void on_gone(void *arg)

@@ -46,15 +46,17 @@ struct wst__link_cbs {
 struct wst__link_request {
     const struct wst__ports *ports;
     struct wst__net *net;
-    const struct wst_config *config; /* Bounds, compression, messages or chunks. */
     struct wst__stream_request stream;
 };
 
 /* Begins to dial; |cbs| lives as long as the link.  NOMEM, IO: nothing was begun. */
 int wst__link_new(struct wst__link **out, const struct wst__link_request *rq,
                   const struct wst__link_cbs *cbs, void *arg);
-/* Writes the upgrade.  NOMEM, TOO_LARGE, INVALID: then nothing was written. */
-int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq);
+/* Writes the upgrade.  |config|, which has bounds, compression, and whether messages or chunks are
+ * wanted, and |tally|, to which messages are added, outlive the link.  NOMEM, TOO_LARGE, INVALID:
+ * then nothing was written. */
+int wst__link_upgrade(struct wst__link *link, const struct wst__upgrade_request *rq,
+                      const struct wst_config *config, struct wst__ws_tally *tally);
 /* No more time for the answer to the upgrade: a refusal whose head has come is told as |failed|.
  * From the loop only. */
 void wst__link_time_is_up(struct wst__link *link);
@@ -73,8 +75,6 @@ size_t wst__link_buffered(const struct wst__link *link);
 uint64_t wst__link_last_rx_ms(const struct wst__link *link);
 /* Is a close handshake under way?  Then |end| is what is known of it, before it is dropped. */
 bool wst__link_ending(const struct wst__link *link, struct wst__link_end *end);
-/* Messages so far; zeros before it is open. */
-void wst__link_counts(const struct wst__link *link, struct wst__ws_counts *counts);
 /* Tells |unsent| for what is queued, wipes, and closes; of the callbacks only |gone| follows. */
 void wst__link_drop(struct wst__link *link);
 

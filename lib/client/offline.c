@@ -65,11 +65,12 @@ static int check(const struct wst_client *cl, enum wst_message_type type, const 
                  size_t len)
 {
     const struct wst_config *c = config_of(cl);
-    const struct wst__offline *q = &cl->offline;
-    size_t used = q->payload + q->count * WST__OFFLINE_EACH;
+    const struct wst__offline *q = cl->offline;
+    size_t used;
 
-    if (c->offline_messages == 0 || !wst__driver_wants(cl))
+    if (!q || !wst__driver_wants(cl))
         return WST_ERR_NOT_OPEN;
+    used = q->payload + q->count * WST__OFFLINE_EACH;
     if (type == WST_TEXT && !wst__utf8_valid(data, len))
         return WST_ERR_BAD_UTF8;
     if (len > c->offline_bytes || WST__OFFLINE_EACH > c->offline_bytes - len)
@@ -82,7 +83,7 @@ static int check(const struct wst_client *cl, enum wst_message_type type, const 
 int wst__offline_add(struct wst_client *cl, enum wst_message_type type, const void *data,
                      size_t len, void *ref)
 {
-    struct wst__offline *q = &cl->offline;
+    struct wst__offline *q = cl->offline;
     struct wst__waiting *m;
     struct wst__time t;
     int rc = check(cl, type, data, len);
@@ -112,7 +113,7 @@ int wst__offline_add(struct wst_client *cl, enum wst_message_type type, const vo
 
 uint64_t wst__offline_due(const struct wst_client *cl)
 {
-    const struct wst__waiting *m = cl->offline.first;
+    const struct wst__waiting *m = cl->offline ? cl->offline->first : NULL;
     struct wst__time t;
 
     if (!m)
@@ -123,10 +124,10 @@ uint64_t wst__offline_due(const struct wst_client *cl)
 
 void wst__offline_expire(struct wst_client *cl)
 {
-    struct wst__offline *q = &cl->offline;
+    struct wst__offline *q = cl->offline;
     struct wst__time t;
 
-    if (!q->first)
+    if (!q || !q->first)
         return;
     read_clock(cl, &t);
     while (q->first && q->first->until_ms <= t.boot_ms && !cl->closing)
@@ -135,10 +136,10 @@ void wst__offline_expire(struct wst_client *cl)
 
 void wst__offline_send(struct wst_client *cl)
 {
-    struct wst__offline *q = &cl->offline;
+    struct wst__offline *q = cl->offline;
 
     /* Those of a start that waits are not for this connection, which is about to be stopped. */
-    while (q->first && q->first->start <= q->ends + 1 && !cl->closing) {
+    while (q && q->first && q->first->start <= q->ends + 1 && !cl->closing) {
         struct wst__waiting *m = pop(q);
         int rc = wst__link_send(cl->link, m->type, m->data, m->len, m->ref);
 
@@ -152,9 +153,12 @@ void wst__offline_send(struct wst_client *cl)
 
 void wst__offline_end(struct wst_client *cl, int reason)
 {
-    struct wst__offline *q = &cl->offline;
-    uint64_t end = ++q->ends;
+    struct wst__offline *q = cl->offline;
+    uint64_t end;
 
+    if (!q)
+        return;
+    end = ++q->ends;
     assert(end <= q->starts);
     while (q->first && q->first->start <= end)
         report(cl, pop(q), reason);

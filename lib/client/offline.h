@@ -29,6 +29,22 @@ struct wst__offline {
     uint64_t ends;   /* and their terminal events. */
 };
 
+/* What waits; of NULL, a queue that is off: nothing. */
+static inline size_t wst__offline_count(const struct wst__offline *q)
+{
+    return q ? q->count : 0;
+}
+static inline size_t wst__offline_payload(const struct wst__offline *q)
+{
+    return q ? q->payload : 0;
+}
+/* A start was accepted. */
+static inline void wst__offline_start(struct wst__offline *q)
+{
+    if (q)
+        q->starts++;
+}
+
 /* Accepts a message.  NOT_OPEN (it is off, or no connection is wanted), QUEUE_FULL, TOO_LARGE,
  * BAD_UTF8, NOMEM. */
 int wst__offline_add(struct wst_client *cl, enum wst_message_type type, const void *data,

@@ -92,12 +92,12 @@ struct wst__failure wst__report_failure(struct wst_client *cl, enum wst_step ste
                                         const struct wst_cause *why, uint64_t retry_after_ms,
                                         uint64_t spread_ms)
 {
-    struct wst__failure f = {.code = why->code,
+    struct wst__failure f = {.code = (int16_t)why->code,
                              .step = step,
-                             .http_status = why->http_status,
-                             .close_code = why->close_code,
-                             .retry_after_ms = retry_after_ms,
-                             .spread_ms = spread_ms};
+                             .http_status = (uint16_t)why->http_status,
+                             .close_code = (uint16_t)why->close_code,
+                             .retry_after_ms = wst__within_32_bits(retry_after_ms),
+                             .spread_ms = wst__within_32_bits(spread_ms)};
     struct wst__words *words;
 
     words = wst__report_words(cl);
@@ -117,7 +117,7 @@ static void timed_out(const struct wst_client *cl, const struct wst__failure *f,
     if (f->close_code)
         wst__cause(cause, f->code, f->step, "the close handshake was not finished within %llu ms",
                    (unsigned long long)cl->shared->config.c.close_timeout_ms);
-    else if (f->step == WST_STEP_CONNECT && cl->upgrade_us == 0)
+    else if (f->step == WST_STEP_CONNECT && cl->upgrade_at_us == 0)
         wst__cause(cause, f->code, f->step, "no connection%s was made in time (%s)%s",
                    u->tls ? " with TLS" : "", limits, u->tls ? "; is it a TLS port?" : "");
     else

@@ -64,8 +64,8 @@ static void token_ready(struct wst_client *cl)
 {
     struct wst__event ev = {.type = WST__EV_TOKEN_OK, .attempt = cl->core.attempt};
 
-    cl->token_used = cl->token.serial;
-    cl->timing.token_us = wst__within_32_bits(since_us(cl, cl->step_us));
+    wst__token_use(cl->token);
+    cl->timing.token_us = wst__within_32_bits(since_us(cl, cl->attempt_us + cl->step_at_us));
     tell(cl, WST_PROGRESS_TOKEN_READY);
     wst__driver_push(cl, &ev);
 }
@@ -76,7 +76,7 @@ static bool falls_back(struct wst_client *cl, const struct wst_cause *why)
     struct wst__time t;
 
     read_clock(cl, &t);
-    if (wst__token_state(&cl->token, t.boot_ms) != WST__TOKEN_AGEING)
+    if (wst__token_state(cl->token, t.boot_ms) != WST__TOKEN_AGEING)
         return false;
     wst__log(WST__LOG_OF(cl), WST_LOG_WARN,
              "the token could not be refreshed (%s): the old one is used", why->text);
@@ -93,7 +93,7 @@ static void token_failed(struct wst_client *cl, const struct wst_cause *why,
 
 static void token_arrived(struct wst_client *cl, struct wst__secret *value, int64_t life_ms)
 {
-    wst__token_put(&cl->token, value, life_ms, true);
+    wst__token_put(cl->token, value, life_ms, true);
     cl->counts.tokens_fetched++;
     tell(cl, WST_PROGRESS_TOKEN_ACQUIRED);
     token_ready(cl);
@@ -130,15 +130,26 @@ static void token_reply(struct wst_client *cl, const struct wst__http_answer *a)
 
 static uint64_t ticket_hash(const struct wst_client *cl)
 {
-    return wst__siphash(cl->hash_key, wst__secret_expose(&cl->ticket), cl->ticket.len);
+    const struct wst__secret *ticket = &cl->asking->ticket;
+
+    return wst__siphash(cl->spent->key, wst__secret_expose(ticket), ticket->len);
 }
 
-/* Before the first ticket: without a place to remember it, it could not be used. */
+/* With the first ticket: without a place to remember it, it could not be used. */
 static int make_spent(struct wst_client *cl)
 {
-    if (!cl->spent)
-        cl->spent = wst__calloc(1, sizeof *cl->spent);
-    return cl->spent ? 0 : WST_ERR_NOMEM;
+    struct wst__spent *spent;
+    int rc;
+
+    if (cl->spent)
+        return 0;
+    spent = wst__calloc(1, sizeof *spent);
+    rc = spent ? cl->ports->random(cl->ports->world, spent->key, sizeof spent->key) : WST_ERR_NOMEM;
+    if (rc == 0)
+        cl->spent = spent;
+    else
+        wst__free(spent);
+    return rc;
 }
 
 /* Was the ticket at hand spent before? */
@@ -166,29 +177,38 @@ void wst__steps_ticket_spent(struct wst_client *cl)
     cl->spent->hashes[cl->spent->count++ % WST__SPENT_LEN] = ticket_hash(cl);
 }
 
-void wst__steps_forget_url(struct wst_client *cl)
+static void forget_url(struct wst__asking *a)
 {
-    if (cl->one_time_url)
-        wst__url_fini(cl->one_time_url);
-    wst__free(cl->one_time_url);
-    cl->one_time_url = NULL;
+    if (a->one_time_url)
+        wst__url_fini(a->one_time_url);
+    wst__free(a->one_time_url);
+    a->one_time_url = NULL;
+}
+
+void wst__steps_drop_ticket(struct wst_client *cl)
+{
+    if (!cl->asking)
+        return;
+    wst__secret_drop(&cl->asking->ticket);
+    forget_url(cl->asking);
 }
 
 /* The reply named the whole URL: it is the secret, and says where to dial. */
 static int take_url(struct wst_client *cl, struct wst_cause *why)
 {
+    struct wst__asking *a = cl->asking;
     int rc;
 
-    wst__steps_forget_url(cl);
-    cl->one_time_url = wst__calloc(1, sizeof *cl->one_time_url);
-    if (!cl->one_time_url)
+    forget_url(a);
+    a->one_time_url = wst__calloc(1, sizeof *a->one_time_url);
+    if (!a->one_time_url)
         return wst__cause(why, WST_ERR_NOMEM, WST_STEP_TICKET, "out of memory");
-    rc = wst__url_parse(cl->one_time_url, wst__secret_expose(&cl->ticket), WST__URL_WS,
-                        "url_pointer", why);
+    rc = wst__url_parse(a->one_time_url, wst__secret_expose(&a->ticket), WST__URL_WS, "url_pointer",
+                        why);
     if (rc == 0)
-        rc = wst__config_plaintext(&cl->shared->config, cl->one_time_url, "url_pointer", why);
+        rc = wst__config_plaintext(&cl->shared->config, a->one_time_url, "url_pointer", why);
     if (rc != 0)
-        wst__steps_forget_url(cl);
+        forget_url(a);
     if (rc == WST_ERR_CONFIG) {
         why->code = WST_ERR_BAD_REPLY; /* It is the reply that is wrong. */
         why->cls = wst_err_class(why->code);
@@ -200,26 +220,26 @@ static void ticket_arrived(struct wst_client *cl, struct wst__ticket_reply *repl
 {
     struct wst__event ev = {.type = WST__EV_TICKET_OK,
                             .attempt = cl->core.attempt,
-                            .ticket_life_ms = reply->life_ms,
-                            .retry_after_ms = reply->retry_after_ms,
-                            .spread_ms = reply->spread_ms};
+                            .ticket_life_ms = wst__within_32_bits(reply->life_ms),
+                            .retry_after_ms = wst__within_32_bits(reply->retry_after_ms),
+                            .spread_ms = wst__within_32_bits(reply->spread_ms)};
     struct wst_cause why;
     int rc;
 
-    wst__secret_move(&cl->ticket, &reply->value);
-    cl->ticket_is_url = reply->is_url;
+    wst__secret_move(&cl->asking->ticket, &reply->value);
+    cl->asking->ticket_is_url = reply->is_url;
     rc = check_spent(cl, &why);
     if (rc == 0 && reply->is_url)
         rc = take_url(cl, &why);
     if (rc != 0) {
-        wst__secret_drop(&cl->ticket);
+        wst__secret_drop(&cl->asking->ticket);
         push_failed(cl, WST_STEP_TICKET, &why, 0, 0);
         return;
     }
     wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "the ticket is good for %llu ms",
              (unsigned long long)ev.ticket_life_ms);
     cl->counts.tickets_fetched++;
-    cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->step_us));
+    cl->timing.ticket_us = wst__within_32_bits(since_us(cl, cl->attempt_us + cl->step_at_us));
     tell(cl, WST_PROGRESS_TICKET_READY);
     wst__driver_push(cl, &ev);
 }
@@ -240,6 +260,45 @@ static void ticket_reply(struct wst_client *cl, const struct wst__http_answer *a
     }
     steering_of(a, &retry_after_ms, &spread_ms);
     push_failed(cl, WST_STEP_TICKET, &why, retry_after_ms, spread_ms);
+}
+
+/* ---- What is under way --------------------------------------------------------------------- */
+
+static bool make_asking(struct wst_client *cl)
+{
+    if (!cl->asking)
+        cl->asking = wst__calloc(1, sizeof *cl->asking);
+    return cl->asking != NULL;
+}
+
+static void drop_provided(struct wst__asking *a)
+{
+    if (a->provided)
+        wst__secret_drop(&a->provided->value);
+    wst__free(a->provided);
+    a->provided = NULL;
+}
+
+/* No answer is wanted any more. */
+static void drop_requests(struct wst_client *cl)
+{
+    struct wst__asking *a = cl->asking;
+
+    if (!a)
+        return;
+    if (a->http)
+        cl->ports->http_cancel(cl->ports->world, a->http);
+    a->http = NULL;
+    a->provider_request = 0;
+    drop_provided(a);
+}
+
+void wst__steps_end(struct wst_client *cl)
+{
+    drop_requests(cl);
+    wst__steps_drop_ticket(cl);
+    wst__free(cl->asking);
+    cl->asking = NULL;
 }
 
 /* ---- HTTP ---------------------------------------------------------------------------------- */
@@ -269,7 +328,7 @@ static void on_http_sent(void *arg)
     struct wst_client *cl = arg;
     struct wst__event ev = {.type = WST__EV_TICKET_SENT, .attempt = cl->core.attempt};
 
-    if (cl->http_step != WST_STEP_TICKET)
+    if (cl->asking->http_step != WST_STEP_TICKET)
         return;
     wst__log(WST__LOG_OF(cl), WST_LOG_DEBUG, "#%llu the ticket's request has left",
              (unsigned long long)cl->core.attempt);
@@ -280,7 +339,7 @@ static void on_http_sent(void *arg)
 static void take_answer(struct wst_client *cl, const struct wst_cause *why,
                         const struct wst__http_answer *a)
 {
-    enum wst_step step = cl->http_step;
+    enum wst_step step = cl->asking->http_step;
 
     if (why->code != 0)
         fail_step(cl, step, why, 0, 0);
@@ -295,14 +354,14 @@ static void take_answer(struct wst_client *cl, const struct wst_cause *why,
 /* Of before a log-out: step 1 begins anew in this turn. */
 static bool is_outdated(const struct wst_client *cl)
 {
-    return cl->http_step == WST_STEP_TOKEN && cl->token_changed;
+    return cl->asking->http_step == WST_STEP_TOKEN && cl->token_changed;
 }
 
 static void on_http_done(void *arg, const struct wst_cause *why, const struct wst__http_answer *a)
 {
     struct wst_client *cl = arg;
 
-    cl->http = NULL;
+    cl->asking->http = NULL;
     if (is_outdated(cl))
         return;
     take_answer(cl, why, a);
@@ -313,12 +372,12 @@ void wst__steps_time_is_up(struct wst_client *cl)
 {
     const struct wst__ports *ports = cl->ports;
     const struct wst__http_answer *a;
-    struct wst__http *h = cl->http;
+    struct wst__http *h = cl->asking ? cl->asking->http : NULL;
     struct wst_cause why = {0};
 
     if (!h || is_outdated(cl) || !ports->http_refusal(ports->world, h, &why, &a))
         return;
-    cl->http = NULL;
+    cl->asking->http = NULL;
     take_answer(cl, &why, a);
     ports->http_cancel(ports->world, h);
 }
@@ -345,8 +404,10 @@ static int begin(struct wst_client *cl, const struct exchange *x, const char *ur
         .max_body_bytes = cl->shared->config.c.max_body_bytes,
     };
 
-    cl->http_step = x->step;
-    return cl->ports->http_start(cl->ports->world, cl->net, &rq, &http_cbs, cl, &cl->http);
+    if (!make_asking(cl))
+        return WST_ERR_NOMEM;
+    cl->asking->http_step = x->step;
+    return cl->ports->http_start(cl->ports->world, cl->net, &rq, &http_cbs, cl, &cl->asking->http);
 }
 
 static void send_request(struct wst_client *cl, const struct exchange *x)
@@ -362,8 +423,9 @@ static void send_request(struct wst_client *cl, const struct exchange *x)
         wst__fields_add(&fields, "User-Agent", "", cl->shared->config.c.user_agent);
     if (x->body)
         wst__fields_add(&fields, "Content-Type", "", x->content_type);
-    if (x->step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value))
-        wst__fields_add(&fields, "Authorization", "Bearer ", wst__secret_expose(&cl->token.value));
+    if (x->step == WST_STEP_TICKET && !wst__secret_empty(wst__token_value(cl->token)))
+        wst__fields_add(&fields, "Authorization", "Bearer ",
+                        wst__secret_expose(wst__token_value(cl->token)));
     wst__buf_init(&url, URL_MAX, true);
     rc = fields.rc != 0 ? fields.rc : wst__url_http_text(x->url, &url);
     if (rc == 0)
@@ -384,15 +446,15 @@ static void ask_application(struct wst_client *cl, enum wst_step step)
     const struct wst_config *c = &cl->shared->config.c;
     wst_provider_cb cb = step == WST_STEP_TOKEN ? c->token_cb : c->ticket_cb;
     struct wst__secret token = WST__SECRET_INIT;
-    bool with_token = step == WST_STEP_TICKET && !wst__secret_empty(&cl->token.value);
+    bool with_token = step == WST_STEP_TICKET && !wst__secret_empty(wst__token_value(cl->token));
 
-    if (with_token && wst__secret_copy(&token, &cl->token.value) != 0) {
+    if (!make_asking(cl) || (with_token && wst__secret_copy(&token, &cl->token->value) != 0)) {
         push_not_begun(cl, step, WST_ERR_NOMEM);
         return;
     }
-    cl->provider_request = ++cl->request_serial;
-    cl->provider_step = step;
-    cb(cl, cl->provider_request, with_token ? wst__secret_expose(&token) : NULL, cl->arg);
+    cl->asking->provider_request = ++cl->request_serial;
+    cl->asking->provider_step = step;
+    cb(cl, cl->asking->provider_request, with_token ? wst__secret_expose(&token) : NULL, cl->arg);
     wst__secret_drop(&token);
 }
 
@@ -408,30 +470,24 @@ static void take_ticket(struct wst_client *cl, struct wst__provided *p)
 
 static void take(struct wst_client *cl, struct wst__provided *p)
 {
-    cl->provider_request = 0;
+    enum wst_step step = cl->asking->provider_step;
+
+    cl->asking->provider_request = 0;
     if (p->why.code != 0)
-        fail_step(cl, cl->provider_step, &p->why, p->retry_after_ms, 0);
-    else if (cl->provider_step == WST_STEP_TOKEN)
+        fail_step(cl, step, &p->why, p->retry_after_ms, 0);
+    else if (step == WST_STEP_TOKEN)
         token_arrived(cl, &p->value, p->life_ms ? (int64_t)p->life_ms : -1);
     else
         take_ticket(cl, p);
 }
 
-static void drop_provided(struct wst_client *cl)
-{
-    if (cl->provided)
-        wst__secret_drop(&cl->provided->value);
-    wst__free(cl->provided);
-    cl->provided = NULL;
-}
-
 void wst__steps_take_provided(struct wst_client *cl)
 {
-    struct wst__provided *p = cl->provided;
+    struct wst__provided *p = cl->asking ? cl->asking->provided : NULL;
 
     if (!p)
         return;
-    cl->provided = NULL;
+    cl->asking->provided = NULL;
     take(cl, p);
     wst__secret_drop(&p->value);
     wst__free(p);
@@ -467,8 +523,8 @@ static void decide_token(struct wst_client *cl)
     struct wst__time t;
 
     read_clock(cl, &t);
-    state = wst__token_state(&cl->token, t.boot_ms);
-    if (state == WST__TOKEN_FRESH || (state == WST__TOKEN_AGEING && cl->token.refresh_stalled) ||
+    state = wst__token_state(cl->token, t.boot_ms);
+    if (state == WST__TOKEN_FRESH || (state == WST__TOKEN_AGEING && cl->token->refresh_stalled) ||
         (state != WST__TOKEN_NONE && cl->shared->config.c.token_step == WST_STEP_MODE_OMIT))
         token_ready(cl);
     else
@@ -486,10 +542,10 @@ void wst__steps_ensure_token(struct wst_client *cl)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->step_us = t.now_us;
+    cl->step_at_us = wst__within_32_bits(t.now_us - cl->attempt_us);
     tell(cl, WST_PROGRESS_TOKEN_ENSURE);
     cl->token_changed = false; /* Whatever follows is of after the change. */
-    if (!wst__token_load(&cl->token, on_token_loaded))
+    if (!wst__token_load(cl->token, on_token_loaded))
         decide_token(cl);
 }
 
@@ -503,10 +559,10 @@ void wst__steps_get_ticket(struct wst_client *cl)
     struct wst__time t;
 
     read_clock(cl, &t);
-    cl->step_us = t.now_us;
+    cl->step_at_us = wst__within_32_bits(t.now_us - cl->attempt_us);
     tell(cl, WST_PROGRESS_TICKET_REQUEST);
-    cl->token_used = cl->token.serial; /* It may be newer than the one of step 1. */
-    if (cl->core.policy->token_step && wst__secret_empty(&cl->token.value)) {
+    wst__token_use(cl->token); /* It may be newer than the one of step 1. */
+    if (cl->core.policy->token_step && wst__secret_empty(wst__token_value(cl->token))) {
         wst__cause(&why, WST_ERR_TOKEN_REFUSED, WST_STEP_TICKET,
                    "the token was forgotten before a ticket was asked for");
         push_failed(cl, WST_STEP_TICKET, &why, 0, 0); /* Not as nobody. */
@@ -522,18 +578,13 @@ void wst__steps_get_ticket(struct wst_client *cl)
 
 void wst__steps_cancel(struct wst_client *cl)
 {
-    if (cl->http)
-        cl->ports->http_cancel(cl->ports->world, cl->http);
-    cl->http = NULL;
-    cl->provider_request = 0;
-    drop_provided(cl);
+    drop_requests(cl);
     wst__driver_purge(cl, WST__EV_TOKEN_OK, WST__EV_TICKET_FAILED);
-    if (!wst__secret_empty(&cl->ticket)) { /* It came, and the core was never told. */
-        wst__secret_drop(&cl->ticket);
-        wst__steps_forget_url(cl);
+    if (wst__client_has_ticket(cl)) { /* It came, and the core was never told. */
+        wst__steps_drop_ticket(cl);
         cl->counts.tickets_dropped++;
     }
-    wst__token_cancel_load(&cl->token);
+    wst__token_cancel_load(cl->token);
 }
 
 void wst__steps_token_changed(struct wst_client *cl)

@@ -17,7 +17,9 @@ void wst__steps_take_provided(struct wst_client *cl);
 void wst__steps_token_changed(struct wst_client *cl);
 /* Marks the ticket at hand as spent. */
 void wst__steps_ticket_spent(struct wst_client *cl);
-/* Wipes and frees the URL that a ticket's reply has named, if there is one. */
-void wst__steps_forget_url(struct wst_client *cl);
+/* Wipes the ticket at hand, if there is one, and the URL that its reply has named. */
+void wst__steps_drop_ticket(struct wst_client *cl);
+/* The attempt has ended: nothing of the steps is kept. */
+void wst__steps_end(struct wst_client *cl);
 
 #endif

@@ -130,7 +130,8 @@ bool wst__token_load(struct wst__token *t, void (*done)(struct wst_client *clien
 
 void wst__token_cancel_load(struct wst__token *t)
 {
-    t->on_loaded = NULL; /* What it brings is kept for the next attempt. */
+    if (t)
+        t->on_loaded = NULL; /* What it brings is kept for the next attempt. */
 }
 
 /* It goes into a header line. */
@@ -160,16 +161,19 @@ static const char *accept_stored(struct wst__token *t, const struct wst_stored_t
     return why;
 }
 
-void wst__token_loaded(struct wst__token *t, uint64_t request, const struct wst_stored_token *s)
+void wst__token_loaded(struct wst_client *client, uint64_t request,
+                       const struct wst_stored_token *s)
 {
-    if (request == 0 || request != t->load_request) {
-        t->client->counts.late_answers++;
+    struct wst__token *t = client->token;
+
+    if (!t || request == 0 || request != t->load_request) {
+        client->counts.late_answers++;
         return;
     }
     t->load_request = 0;
     t->unused_because = s ? accept_stored(t, s) : NULL;
     t->loaded = true; /* The rest runs in the loop's turn: no callback from inside a call. */
-    wst__driver_ask(t->client);
+    wst__driver_ask(client);
 }
 
 /* ---- The store: writing -------------------------------------------------------------------- */
@@ -282,8 +286,10 @@ static void save(struct wst__token *t)
 
 void wst__token_sync(struct wst__token *t)
 {
-    const char *unused = t->unused_because;
+    const char *unused = t ? t->unused_because : NULL;
 
+    if (!t)
+        return;
     t->unused_because = NULL;
     log_unused(t, unused);
     if (t->loaded && t->on_loaded)
@@ -294,7 +300,7 @@ void wst__token_sync(struct wst__token *t)
 
 bool wst__token_busy(const struct wst__token *t)
 {
-    return t->writing || t->dirty;
+    return t && (t->writing || t->dirty);
 }
 
 static void changed(struct wst__token *t)
@@ -305,21 +311,33 @@ static void changed(struct wst__token *t)
 
 /* ---- In memory ----------------------------------------------------------------------------- */
 
-void wst__token_init(struct wst__token *t, struct wst_client *client)
+struct wst__token *wst__token_new(struct wst_client *client)
 {
-    memset(t, 0, sizeof *t);
-    t->client = client;
-    t->life_ms = -1;
+    struct wst__token *t = wst__calloc(1, sizeof *t);
+
+    if (t) {
+        t->client = client;
+        t->life_ms = -1;
+    }
+    return t;
 }
 
-void wst__token_fini(struct wst__token *t)
+static void cancel_read(struct wst__token *t)
 {
     const struct wst__ports *ports = t->client->ports;
 
     if (t->reading)
         ports->file_cancel(ports->world, t->reading);
     t->reading = NULL;
+}
+
+void wst__token_free(struct wst__token *t)
+{
+    if (!t)
+        return;
+    cancel_read(t);
     wst__secret_drop(&t->value);
+    wst__free(t);
 }
 
 static uint64_t age_ms(const struct wst__token *t, uint64_t boot_ms)
@@ -372,11 +390,9 @@ void wst__token_forget(struct wst__token *t, uint64_t serial)
 
 void wst__token_forget_all(struct wst__token *t)
 {
-    const struct wst__ports *ports = t->client->ports;
-
-    if (t->reading)
-        ports->file_cancel(ports->world, t->reading);
-    t->reading = NULL;
+    if (!t)
+        return;
+    cancel_read(t);
     t->load_request = 0;
     t->loaded = true; /* What the store holds is to be forgotten, too. */
     wst__secret_drop(&t->value);

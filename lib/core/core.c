@@ -278,10 +278,8 @@ void wst__keep(struct wst__failure *to, struct wst__failure from)
 
 void wst__core_clear_deadlines(struct wst__core *c)
 {
-    c->step_due = c->dial_due = c->attempt_due = c->dial_idle_due = WST__NEVER;
-    c->stable_due = c->ping_due = c->dead_due = WST__NEVER;
-    c->close_due = WST__NEVER;
-    c->retry_due = WST__NEVER;
+    for (size_t i = 0; i < sizeof c->due / sizeof c->due[0]; i++)
+        c->due[i] = WST__NEVER;
 }
 
 void wst__core_init(struct wst__core *c, const struct wst__policy *policy, uint64_t seed)
@@ -340,11 +338,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 uint64_t wst__core_deadline(const struct wst__core *c)
 {
     /* All deadlines are cleared when the state is left that they belong to: no case is needed. */
-    uint64_t sequence =
-        earlier(earlier(c->step_due, c->dial_due), earlier(c->attempt_due, c->dial_idle_due));
-    uint64_t link = earlier(earlier(c->stable_due, c->ping_due), c->dead_due);
-
-    return earlier(earlier(sequence, link), earlier(c->close_due, c->retry_due));
+    return earlier(earlier(c->due[0], c->due[1]), earlier(c->due[2], c->due[3]));
 }
 
 bool wst__core_is_late(const struct wst__core *c, const struct wst__event *ev)

@@ -24,16 +24,16 @@ enum wst__dial {
 struct wst__core {
     const struct wst__policy *policy;
     struct wst__rng rng;
-    uint64_t attempt; /* Number of the current or last one; 0: none yet. */
-    enum wst_state state;
-    enum wst__dial dial;
+    uint64_t attempt;         /* Number of the current or last one; 0: none yet. */
     uint32_t tries;           /* Attempts begun since the start or the last stable link. */
     uint32_t failures;        /* In a row, since the last stable link. */
     uint32_t auth_failures;   /* Attempts running that ended in an auth failure. */
     uint32_t ticket_refusals; /* Times running that a ticket was refused. */
-    bool wanted;              /* What the user wants. */
-    bool stopping;            /* CLOSING because of a stop; with |wanted|: started again since. */
-    bool ever_open;           /* This client has been open once. */
+    enum wst_state state : 8;
+    enum wst__dial dial : 8;
+    bool wanted;           /* What the user wants. */
+    bool stopping;         /* CLOSING because of a stop; with |wanted|: started again since. */
+    bool ever_open;        /* This client has been open once. */
     bool attempts_used_up; /* FAILED because of policy->max_attempts, not because of |failure|. */
     /* This attempt. */
     bool token_retried;  /* One 401 in step 2 has been answered with a new token. */
@@ -49,14 +49,22 @@ struct wst__core {
                                 WST__NEVER: none. */
     uint64_t ticket_boot_ms; /* When the request for this attempt's ticket was begun, on the clock
                                 that runs during sleep. */
-    uint64_t ticket_life_ms;
-    uint64_t retry_after_ms, spread_ms; /* From the last ticket reply, for when the link ends. */
-    /* Deadlines, monotonic; WST__NEVER: not running. */
-    uint64_t step_due, dial_due, attempt_due; /* Of the sequence. */
-    uint64_t dial_idle_due;                   /* READY and idle since. */
-    uint64_t stable_due, ping_due, dead_due;  /* Of the open link. */
-    uint64_t close_due;
-    uint64_t retry_due;   /* The end of the backoff. */
+    uint32_t ticket_life_ms;
+    uint32_t retry_after_ms, spread_ms; /* From the last ticket reply, for when the link ends. */
+    /* Deadlines, monotonic; WST__NEVER: not running.  A state has those of one line alone, and
+     * leaves none behind: so they share their place. */
+    union {
+        struct {
+            uint64_t step_due, dial_due, attempt_due,
+                dial_idle_due; /* TOKEN, TICKET, CONNECTING. */
+        };
+        struct {
+            uint64_t stable_due, ping_due, dead_due; /* OPEN. */
+        };
+        uint64_t close_due; /* CLOSING. */
+        uint64_t retry_due; /* BACKOFF: its end. */
+        uint64_t due[4];    /* Whichever run. */
+    };
     uint64_t retry_floor; /* A wake does not go below: what the server asked for. */
     uint64_t wake_ok_at;  /* No wake counts before: at most once per base delay. */
     /* Clocks seen last, for a noticed suspend. */

@@ -53,7 +53,7 @@ void wst__backoff_slept(struct wst__core *c, uint64_t now_ms, uint64_t ms);
 /* A failure that the core finds itself. */
 static inline struct wst__failure wst__own_failure(int code, enum wst_step step)
 {
-    struct wst__failure f = {.code = code, .step = step, .own = true};
+    struct wst__failure f = {.code = (int16_t)code, .step = step, .own = true};
 
     return f;
 }

@@ -21,6 +21,11 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static uint32_t larger32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 static void count_up(uint32_t *n)
 {
     if (*n < UINT32_MAX)
@@ -150,7 +155,7 @@ void wst__settle(struct wst__core *c, const struct wst__event *ev, enum wst__act
     if (c->failure.own)
         c->failure.verdict = ev->failure.verdict;
     if (told == WST__ACT_CLOSED)
-        c->failure.retry_after_ms = larger(c->failure.retry_after_ms, c->retry_after_ms);
+        c->failure.retry_after_ms = larger32(c->failure.retry_after_ms, c->retry_after_ms);
     c->failure.cls = classify(c);
     count_up(&c->failures);
     if (distrusts_token(c) && c->policy->token_step)

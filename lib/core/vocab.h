@@ -39,16 +39,19 @@ enum wst__ev {
     WST__EV_COUNT
 };
 
-/* What is known of a failure, as far as a decision needs it. */
+/*
+ * What is known of a failure, as far as a decision needs it.  Small, as each client has two.
+ * Durations are at most 49 days, here and in an event: more than a server may ask for.
+ */
 struct wst__failure {
-    int code; /* WST_ERR_*; 0: none. */
-    enum wst_step step;
-    enum wst_class cls;       /* Filled in by the core (verdict.h). */
-    int http_status;          /* 0: none. */
-    int close_code;           /* 0: none. */
-    uint64_t retry_after_ms;  /* What the server asked for: a floor.  0: nothing. */
-    uint64_t spread_ms;       /* reconnectSpreadMs of a refusal.  0: nothing. */
-    enum wst_verdict verdict; /* The application's own. */
+    uint32_t retry_after_ms; /* What the server asked for: a floor.  0: nothing. */
+    uint32_t spread_ms;      /* reconnectSpreadMs of a refusal.  0: nothing. */
+    int16_t code;            /* WST_ERR_*; 0: none. */
+    uint16_t http_status;    /* 0: none. */
+    uint16_t close_code;     /* 0: none. */
+    enum wst_step step : 8;
+    enum wst_class cls : 8;       /* Filled in by the core (verdict.h). */
+    enum wst_verdict verdict : 8; /* The application's own. */
     bool own; /* Filled in by the core: found by itself (a deadline, silence, a stale ticket), so
                  the application was not asked before; see wst__core_foresee(). */
 };
@@ -60,9 +63,9 @@ struct wst__event {
     uint64_t boot_ms;    /* The clock that runs during sleep. */
     uint64_t last_rx_ms; /* Monotonic time of the last byte received on the link; 0: none.  While
                             receiving is paused: now_ms, for then the liveness clock stands. */
-    uint64_t ticket_life_ms;     /* TICKET_OK. */
-    uint64_t retry_after_ms;     /* TICKET_OK: retryAfterMs, a floor for the wait after the link. */
-    uint64_t spread_ms;          /* TICKET_OK: reconnectSpreadMs for the next reconnect; 0: none. */
+    uint32_t ticket_life_ms;     /* TICKET_OK. */
+    uint32_t retry_after_ms;     /* TICKET_OK: retryAfterMs, a floor for the wait after the link. */
+    uint32_t spread_ms;          /* TICKET_OK: reconnectSpreadMs for the next reconnect; 0: none. */
     struct wst__failure failure; /* *_FAILED, LINK_CLOSED, LINK_CLOSING; of any other event only
                                     |verdict| is read, on a failure that the core finds itself. */
 };

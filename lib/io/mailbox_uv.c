@@ -79,7 +79,7 @@ int wst__mailbox_post(struct wst__mail *mail, struct wst__mailbox *box, struct w
     bool closing;
 
     uv_mutex_lock(&mail->lock);
-    closing = box->closing;
+    closing = box->last.run != NULL;
     if (!closing)
         put(mail, letter);
     uv_mutex_unlock(&mail->lock);
@@ -89,11 +89,10 @@ int wst__mailbox_post(struct wst__mail *mail, struct wst__mailbox *box, struct w
 void wst__mailbox_close(struct wst__mail *mail, struct wst__mailbox *box, void (*closed)(void *arg),
                         void *arg)
 {
-    box->last.run = closed;
-    box->last.arg = arg;
     uv_ref((uv_handle_t *)&mail->async);
     uv_mutex_lock(&mail->lock);
-    box->closing = true;
+    box->last.run = closed;
+    box->last.arg = arg;
     put(mail, &box->last);
     uv_mutex_unlock(&mail->lock);
 }

@@ -48,6 +48,7 @@ enum phase {
 
 /* What it needs until it is ready, and not then. */
 struct opening {
+    struct wst__net *net;
     struct wst__dial *dial;
     struct wst__trust_wait wait;
     struct wst__stream *next; /* QUEUED. */
@@ -55,14 +56,35 @@ struct opening {
     uint64_t tls_begun_us;
 };
 
+/* What only TLS needs. */
+struct secure {
+    struct wst__tls_peer peer;
+    SSL *ssl;            /* From HANDSHAKE on. */
+    const uint8_t *feed; /* What OpenSSL reads from, during a call; else NULL. */
+    size_t feed_len;
+    uint8_t *rest; /* Input that a paused reader has left. */
+    size_t rest_len;
+    struct wst_cause *late;   /* The end, which a paused reader does not want to see yet. */
+    struct wst__sealed *held; /* Sealed bytes that the kernel has not taken. */
+    size_t sealed;            /* Bytes of the writer in |held|, or sent and not yet told. */
+    size_t credit;            /* Of those: sent. */
+};
+
 struct wst__stream {
     struct wst__io *io;
-    struct wst__net *net; /* Not after CLOSED. */
-    const struct wst__stream_cbs *cbs;
+    union {
+        const struct wst__stream_cbs *cbs;
+        void (*closed)(void *arg); /* From CLOSED on. */
+    };
     void *arg;
     struct opening *opening; /* NULL from READY on. */
-    enum phase phase;
-    bool tls;
+    struct secure *tls;      /* NULL: it is plain. */
+    uv_poll_t *poll;         /* NULL: not dialed yet. */
+    struct wst__turn turn;
+    int fd;
+    int write_errno; /* Writing has failed. */
+    enum phase phase : 8;
+    uint8_t polled;        /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
     bool needs_trust;      /* OPENING: it is not loaded yet. */
     bool reading;          /* The reader wants bytes. */
     bool broken;           /* The poll reported an error: libuv looks at it no more, we do. */
@@ -70,24 +92,32 @@ struct wst__stream {
     bool write_wants_read; /* Writing goes on when something was read. */
     bool blocked;          /* The writer was told to wait. */
     bool shutting;         /* Our side ends when |held| has left. */
-    int polled;            /* UV_READABLE, UV_WRITABLE: what libuv looks for. */
-    int fd;
-    int write_errno; /* Writing has failed. */
-    uv_poll_t *poll; /* NULL: not dialed yet. */
-    struct wst__tls_peer peer;
-    SSL *ssl;
-    struct wst__turn turn;
-    const uint8_t *feed; /* What OpenSSL reads from, during a call; else NULL. */
-    size_t feed_len;
-    uint8_t *rest; /* Input that a paused reader has left. */
-    size_t rest_len;
-    struct wst_cause *late;    /* The end, which a paused reader does not want to see yet. */
-    struct wst__sealed *held;  /* Sealed bytes that the kernel has not taken. */
-    size_t sealed;             /* Bytes of the writer in |held|, or sent and not yet told. */
-    size_t credit;             /* Of those: sent. */
-    void (*closed)(void *arg); /* CLOSED: called with |arg|. */
     char host[];
 };
+
+/* Does the stream have input that came before a pause? */
+static bool has_rest(const struct wst__stream *s)
+{
+    return s->tls && s->tls->rest;
+}
+
+/* Does it hold back its end, as a paused reader does not want to see it yet? */
+static bool ends_late(const struct wst__stream *s)
+{
+    return s->tls && s->tls->late;
+}
+
+/* Does it hold sealed bytes that the kernel has not taken? */
+static bool holds(const struct wst__stream *s)
+{
+    return s->tls && s->tls->held;
+}
+
+/* Does OpenSSL hold input that it has not handed out? */
+static bool has_pending(const struct wst__stream *s)
+{
+    return s->tls && s->tls->ssl && SSL_has_pending(s->tls->ssl);
+}
 
 static bool alive(const struct wst__stream *s)
 {
@@ -187,7 +217,7 @@ static bool send_box(struct wst__stream *s, struct wst__sealed *box)
             s->write_errno = errno;
             return false;
         }
-        s->credit += wst__sealed_left(box, (size_t)n);
+        s->tls->credit += wst__sealed_left(box, (size_t)n);
     }
     return true;
 }
@@ -200,9 +230,9 @@ static bool flush(struct wst__stream *s)
     if (wst__sealed_size(out) == 0)
         return true;
     if (send_box(s, out) && wst__sealed_size(out) > 0) {
-        assert(!s->held);
-        s->held = wst__sealed_keep(out);
-        if (!s->held)
+        assert(!s->tls->held);
+        s->tls->held = wst__sealed_keep(out);
+        if (!s->tls->held)
             s->write_errno = ENOMEM;
     }
     wst__sealed_clear(out);
@@ -212,12 +242,12 @@ static bool flush(struct wst__stream *s)
 /* Sends what is held; true: nothing is any more. */
 static bool flush_held(struct wst__stream *s)
 {
-    if (!s->held)
+    if (!holds(s))
         return s->write_errno == 0;
-    if (!send_box(s, s->held) || wst__sealed_size(s->held) > 0)
+    if (!send_box(s, s->tls->held) || wst__sealed_size(s->tls->held) > 0)
         return false;
-    wst__free(s->held);
-    s->held = NULL;
+    wst__free(s->tls->held);
+    s->tls->held = NULL;
     return true;
 }
 
@@ -228,11 +258,11 @@ static int bio_write(BIO *bio, const char *bytes, int n)
     struct wst__sealed *out = &s->io->hub.out;
 
     BIO_clear_retry_flags(bio);
-    if (!s->held && s->write_errno == 0 && !wst__sealed_fits(out, (size_t)n))
+    if (!s->tls->held && s->write_errno == 0 && !wst__sealed_fits(out, (size_t)n))
         (void)flush(s);
     if (s->write_errno != 0)
         return -1;
-    if (s->held || !wst__sealed_fits(out, (size_t)n)) {
+    if (s->tls->held || !wst__sealed_fits(out, (size_t)n)) {
         BIO_set_retry_write(bio);
         return -1;
     }
@@ -244,16 +274,16 @@ static int bio_write(BIO *bio, const char *bytes, int n)
 static int bio_read(BIO *bio, char *to, int room)
 {
     struct wst__stream *s = BIO_get_data(bio);
-    size_t n = (size_t)room < s->feed_len ? (size_t)room : s->feed_len;
+    size_t n = (size_t)room < s->tls->feed_len ? (size_t)room : s->tls->feed_len;
 
     BIO_clear_retry_flags(bio);
     if (n == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
-    memcpy(to, s->feed, n);
-    s->feed += n;
-    s->feed_len -= n;
+    memcpy(to, s->tls->feed, n);
+    s->tls->feed += n;
+    s->tls->feed_len -= n;
     return (int)n;
 }
 
@@ -311,7 +341,7 @@ static void look_for(struct wst__stream *s, int events)
 {
     if (!s->poll || s->broken || s->polled == events)
         return;
-    s->polled = events;
+    s->polled = (uint8_t)events;
     if (events == 0)
         (void)uv_poll_stop(s->poll);
     else
@@ -321,7 +351,7 @@ static void look_for(struct wst__stream *s, int events)
 /* Is it time for new bytes?  Not before the old ones are used. */
 static bool may_receive(const struct wst__stream *s)
 {
-    if (s->rest || s->read_blocked || s->late)
+    if (has_rest(s) || s->read_blocked || ends_late(s))
         return false;
     return s->phase == HANDSHAKE || (s->phase == READY && s->reading);
 }
@@ -335,7 +365,7 @@ static void look(struct wst__stream *s)
         return;
     if (may_receive(s))
         events |= UV_READABLE;
-    if (s->write_errno == 0 && (s->held || (s->blocked && !s->write_wants_read)))
+    if (s->write_errno == 0 && (holds(s) || (s->blocked && !s->write_wants_read)))
         events |= UV_WRITABLE;
     look_for(s, events);
 }
@@ -390,29 +420,29 @@ static inline void read_plain(struct wst__stream *s)
 /* Keeps what OpenSSL has not read yet; false: no memory. */
 static bool keep_rest(struct wst__stream *s)
 {
-    uint8_t *old = s->rest;
-    size_t n = s->feed_len;
+    uint8_t *old = s->tls->rest;
+    size_t n = s->tls->feed_len;
 
-    s->rest = NULL;
-    s->rest_len = 0;
+    s->tls->rest = NULL;
+    s->tls->rest_len = 0;
     if (n > 0) {
-        assert(s->feed);
-        s->rest = wst__malloc(n);
-        if (s->rest) {
-            memcpy(s->rest, s->feed, n);
-            s->rest_len = n;
+        assert(s->tls->feed);
+        s->tls->rest = wst__malloc(n);
+        if (s->tls->rest) {
+            memcpy(s->tls->rest, s->tls->feed, n);
+            s->tls->rest_len = n;
         }
     }
     wst__free(old);
-    s->feed = NULL;
-    s->feed_len = 0;
-    return s->rest || n == 0;
+    s->tls->feed = NULL;
+    s->tls->feed_len = 0;
+    return s->tls->rest || n == 0;
 }
 
 /* What follows from an SSL call that did not succeed; |why->code| 0: nothing, it goes on later. */
 static void judge(struct wst__stream *s, int rc, struct wst_cause *why)
 {
-    switch (SSL_get_error(s->ssl, rc)) {
+    switch (SSL_get_error(s->tls->ssl, rc)) {
     case SSL_ERROR_WANT_READ:
         break;
     case SSL_ERROR_WANT_WRITE:
@@ -425,7 +455,7 @@ static void judge(struct wst__stream *s, int rc, struct wst_cause *why)
         if (s->write_errno != 0)
             (void)system_cause(s, why, s->write_errno);
         else
-            (void)wst__tls_error_cause(why, WST_STEP_CONNECT, s->host, s->ssl);
+            (void)wst__tls_error_cause(why, WST_STEP_CONNECT, s->host, s->tls->ssl);
         break;
     }
     clear_errors(); /* The application may use OpenSSL on this thread, too. */
@@ -435,7 +465,7 @@ static void judge(struct wst__stream *s, int rc, struct wst_cause *why)
 static bool read_record(struct wst__stream *s, uint8_t *to, size_t room, size_t *n,
                         struct wst_cause *why)
 {
-    int rc = SSL_read_ex(s->ssl, to, room, n);
+    int rc = SSL_read_ex(s->tls->ssl, to, room, n);
 
     if (rc != 1)
         judge(s, rc, why);
@@ -478,11 +508,11 @@ static void read_feed(struct wst__stream *s, struct wst_cause *why)
 static void end_or_wait(struct wst__stream *s, const struct wst_cause *why)
 {
     if (!s->reading)
-        s->late = wst__malloc(sizeof *s->late);
-    if (!s->late)
+        s->tls->late = wst__malloc(sizeof *s->tls->late);
+    if (!s->tls->late)
         end(s, why);
     else
-        *s->late = *why;
+        *s->tls->late = *why;
 }
 
 /* Reads |n| sealed bytes, keeps what is left of them, and ends the stream if they said so. */
@@ -490,14 +520,14 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
 {
     struct wst_cause why = {0};
 
-    s->feed = bytes;
-    s->feed_len = n;
+    s->tls->feed = bytes;
+    s->tls->feed_len = n;
     read_feed(s, &why);
     if (s->phase != READY)
         return; /* Closed by the reader. */
     if (why.code != 0) {
-        s->feed = NULL;
-        s->feed_len = 0;
+        s->tls->feed = NULL;
+        s->tls->feed_len = 0;
         end_or_wait(s, &why);
         return;
     }
@@ -505,7 +535,7 @@ static void read_sealed(struct wst__stream *s, const uint8_t *bytes, size_t n)
         end_by_memory(s);
         return;
     }
-    (void)SSL_free_buffers(s->ssl); /* A connection at rest owns none. */
+    (void)SSL_free_buffers(s->tls->ssl); /* A connection at rest owns none. */
     if (s->write_wants_read) {
         s->write_wants_read = false;
         s->blocked = false;
@@ -542,11 +572,11 @@ static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
     int rc;
 
     clear_errors();
-    s->feed = bytes;
-    s->feed_len = n;
-    rc = SSL_do_handshake(s->ssl);
+    s->tls->feed = bytes;
+    s->tls->feed_len = n;
+    rc = SSL_do_handshake(s->tls->ssl);
     if (rc == 1)
-        (void)wst__tls_check(&s->peer, s->ssl, &why);
+        (void)wst__tls_check(&s->tls->peer, s->tls->ssl, &why);
     else
         judge(s, rc, &why);
     if ((rc != 1 || why.code != 0) && !flush(s) && why.code == 0)
@@ -559,7 +589,7 @@ static void shake_hands(struct wst__stream *s, const uint8_t *bytes, size_t n)
     } else if (rc == 1) {
         become_ready_tls(s);
     }
-    if (s->phase == READY && s->rest)
+    if (s->phase == READY && has_rest(s))
         wst__turn_ask(&s->io->turns, &s->turn);
 }
 
@@ -570,14 +600,14 @@ static void begin_handshake(struct wst__stream *s)
     s->phase = HANDSHAKE;
     s->io->hub.handshakes++;
     s->opening->tls_begun_us = now_us();
-    s->peer.trust = s->net->trust;
-    s->ssl = wst__tls_new(&s->peer);
-    if (!bio || !s->ssl) {
+    s->tls->peer.trust = s->opening->net->trust;
+    s->tls->ssl = wst__tls_new(&s->tls->peer);
+    if (!bio || !s->tls->ssl) {
         BIO_free(bio);
         end_by_memory(s);
         return;
     }
-    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_bio(s->tls->ssl, bio, bio);
     shake_hands(s, NULL, 0);
     look(s);
 }
@@ -667,7 +697,7 @@ static void on_readable(struct wst__stream *s)
 
     if (!may_receive(s))
         return;
-    if (!s->ssl)
+    if (!s->tls)
         read_plain(s);
     else if (receive(s, s->io->hub.input, WST__INPUT_BYTES, &n))
         use_input(s, s->io->hub.input, n);
@@ -680,13 +710,13 @@ static void on_turn(void *arg)
 
     if (s->read_blocked || (s->phase == READY && !s->reading))
         return;
-    if (s->late)
-        end(s, s->late);
-    else if (s->rest || (s->ssl && SSL_has_pending(s->ssl)))
-        use_input(s, s->rest, s->rest_len);
+    if (ends_late(s))
+        end(s, s->tls->late);
+    else if (has_rest(s) || has_pending(s))
+        use_input(s, s->tls->rest, s->tls->rest_len);
     else if (s->broken)
         on_readable(s);
-    if (alive(s) && (s->broken || s->rest))
+    if (alive(s) && (s->broken || has_rest(s)))
         wst__turn_ask_later(&s->io->turns, &s->turn);
     look(s);
 }
@@ -696,7 +726,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct wst__stream *s = poll->data;
 
-    if (s->phase == READY && !s->ssl && status == 0 && events == UV_READABLE) {
+    if (s->phase == READY && !s->tls && status == 0 && events == UV_READABLE) {
         if (s->reading)
             read_plain(s); /* As most often; it changes nothing of what we look for. */
         return;
@@ -765,15 +795,27 @@ static void on_trust(void *arg, const struct wst_cause *why)
 
 static void free_parts(struct wst__stream *s)
 {
-    wst__tls_free(s->ssl);
-    wst__free(s->held);
-    wst__free(s->rest);
-    wst__free(s->late);
+    struct secure *tls = s->tls;
+
+    if (tls) {
+        wst__tls_free(tls->ssl);
+        wst__free(tls->held);
+        wst__free(tls->rest);
+        wst__free(tls->late);
+    }
+    wst__free(tls);
+    s->tls = NULL;
     drop_opening(s);
-    s->ssl = NULL;
-    s->held = NULL;
-    s->rest = NULL;
-    s->late = NULL;
+}
+
+static bool make_secure(struct wst__stream *s, uint16_t port)
+{
+    s->tls = wst__calloc(1, sizeof *s->tls);
+    if (s->tls) {
+        s->tls->peer.host = s->host;
+        s->tls->peer.port = port;
+    }
+    return s->tls != NULL;
 }
 
 int wst__stream_open(struct wst__net *net, const struct wst__stream_request *rq,
@@ -786,19 +828,16 @@ int wst__stream_open(struct wst__net *net, const struct wst__stream_request *rq,
     if (!s)
         return rc;
     s->io = net->io;
-    s->net = net;
     s->cbs = cbs;
     s->arg = arg;
-    s->tls = rq->tls;
     s->reading = true;
     s->fd = -1;
     s->turn.cb = on_turn;
     s->turn.arg = s;
     memcpy(s->host, rq->host, host_size);
-    s->peer.host = s->host;
-    s->peer.port = rq->port;
     s->opening = wst__calloc(1, sizeof *s->opening);
-    if (s->opening) {
+    if (s->opening && (!rq->tls || make_secure(s, rq->port))) {
+        s->opening->net = net;
         s->opening->wait = (struct wst__trust_wait){.cb = on_trust, .arg = s};
         rc = wst__dial_start(net, rq->host, rq->port, rq->tls, on_dialed, s, &s->opening->dial);
     }
@@ -884,7 +923,7 @@ static const uint8_t *next_record(struct wst__hub *hub, const struct iovec *iov,
 static int write_failed(struct wst__stream *s, int rc, struct wst_cause *why)
 {
     struct wst_cause own = {0};
-    int error = SSL_get_error(s->ssl, rc);
+    int error = SSL_get_error(s->tls->ssl, rc);
 
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
         s->write_wants_read = error == SSL_ERROR_WANT_READ;
@@ -905,18 +944,18 @@ static int seal(struct wst__stream *s, const struct iovec *iov, size_t count, st
     while (batch < BATCH) {
         size_t n;
         size_t did = 0;
-        const uint8_t *bytes = next_record(hub, iov, count, s->sealed, &n);
+        const uint8_t *bytes = next_record(hub, iov, count, s->tls->sealed, &n);
         int rc;
 
         if (n == 0)
             break;
-        rc = SSL_write_ex(s->ssl, bytes, n, &did);
+        rc = SSL_write_ex(s->tls->ssl, bytes, n, &did);
         if (bytes == hub->gather)
             wst__wipe(hub->gather, n); /* It may have been a request with a ticket. */
         if (rc != 1)
             return write_failed(s, rc, why);
         wst__sealed_carries(&hub->out, did);
-        s->sealed += did;
+        s->tls->sealed += did;
         batch += did;
     }
     return 0;
@@ -930,7 +969,8 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
 
     clear_errors();
     (void)flush_held(s);
-    while (!s->held && s->write_errno == 0 && !s->blocked && s->sealed < total && rc == 0) {
+    while (!s->tls->held && s->write_errno == 0 && !s->blocked && s->tls->sealed < total &&
+           rc == 0) {
         rc = seal(s, iov, count, why);
         (void)flush(s);
     }
@@ -938,13 +978,13 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
         rc = system_cause(s, why, s->write_errno);
     if (rc != 0)
         return rc;
-    *wrote = s->credit;
-    s->sealed -= s->credit;
-    s->credit = 0;
+    *wrote = s->tls->credit;
+    s->tls->sealed -= s->tls->credit;
+    s->tls->credit = 0;
     if (*wrote < total)
         s->blocked = true;
-    if (!s->held && !s->feed) /* What is being read frees them at its end. */
-        (void)SSL_free_buffers(s->ssl);
+    if (!s->tls->held && !s->tls->feed) /* What is being read frees them at its end. */
+        (void)SSL_free_buffers(s->tls->ssl);
     return 0;
 }
 
@@ -959,7 +999,7 @@ static WST__NOINLINE int write_any(struct wst__stream *s, const struct iovec *io
     if (s->write_errno != 0)
         return system_cause(s, why, s->write_errno);
     s->blocked = s->write_wants_read; /* Until something was read it would wait again. */
-    rc = s->ssl ? write_tls(s, iov, count, wrote, why) : write_pieces(s, iov, count, wrote, why);
+    rc = s->tls ? write_tls(s, iov, count, wrote, why) : write_pieces(s, iov, count, wrote, why);
     if (s->blocked || s->polled != UV_READABLE)
         look(s);
     return rc;
@@ -985,7 +1025,7 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
     ssize_t n;
 
     /* Plain and in one piece, as most often: send() costs less than sendmsg(). */
-    if (s->phase != READY || s->ssl || count != 1 || s->write_errno || s->blocked)
+    if (s->phase != READY || s->tls || count != 1 || s->write_errno || s->blocked)
         return write_any(s, iov, count, wrote, why);
     n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
     if (n < 0 || (size_t)n < iov->iov_len)
@@ -996,7 +1036,7 @@ int wst__stream_write(struct wst__stream *s, const struct iovec *iov, size_t cou
 
 size_t wst__stream_sealed(const struct wst__stream *s)
 {
-    return s->sealed;
+    return s->tls ? s->tls->sealed : 0;
 }
 
 /* ---- Reading on and off, shutdown, close --------------------------------------------------- */
@@ -1006,7 +1046,7 @@ void wst__stream_read(struct wst__stream *s, bool on)
     s->reading = on;
     if (s->phase != READY)
         return;
-    if (on && (s->rest || s->late || s->broken || (s->ssl && SSL_has_pending(s->ssl))))
+    if (on && (has_rest(s) || ends_late(s) || s->broken || has_pending(s)))
         wst__turn_ask(&s->io->turns, &s->turn);
     look(s);
 }
@@ -1015,13 +1055,13 @@ void wst__stream_shutdown(struct wst__stream *s)
 {
     if (s->phase != READY || s->shutting)
         return;
-    if (s->ssl) {
+    if (s->tls) {
         clear_errors();
-        (void)SSL_shutdown(s->ssl);
+        (void)SSL_shutdown(s->tls->ssl);
         clear_errors();
         (void)flush(s);
     }
-    if (s->held)
+    if (holds(s))
         s->shutting = true;
     else
         end_our_side(s);
@@ -1074,7 +1114,7 @@ void wst__stream_close(struct wst__stream *s, void (*closed)(void *arg), void *a
 
 bool wst__stream_resumed(const struct wst__stream *s)
 {
-    return s->ssl && SSL_session_reused(s->ssl) == 1;
+    return s->tls && s->tls->ssl && SSL_session_reused(s->tls->ssl) == 1;
 }
 
 /* ---- The hub ------------------------------------------------------------------------------- */

@@ -136,9 +136,8 @@ void wst__turns_close(struct wst__turns *t, void (*closed)(void *arg), void *arg
 
 static void ask(struct wst__turns *t, struct wst__turn *ring, struct wst__turn *turn)
 {
-    if (turn->asked)
+    if (turn->next)
         return;
-    turn->asked = true;
     ring_add(ring, turn);
     (void)uv_idle_start(&t->idle, on_idle);
 }
@@ -155,8 +154,6 @@ void wst__turn_ask_later(struct wst__turns *t, struct wst__turn *turn)
 
 void wst__turn_drop(struct wst__turn *turn)
 {
-    if (!turn->asked)
-        return;
-    turn->asked = false;
-    ring_remove(turn);
+    if (turn->next)
+        ring_remove(turn);
 }

@@ -137,16 +137,14 @@ struct wst__letter {
 
 /* Where calls to one client go.  All zero at first; the port's own. */
 struct wst__mailbox {
-    struct wst__letter last; /* Tells that it is closed. */
-    bool closing;
+    struct wst__letter last; /* Tells that it is closed; |run| not NULL: it closes. */
 };
 
 /* A wish to run once in this turn of the loop. */
 struct wst__turn {
     void (*cb)(void *arg);
     void *arg;
-    struct wst__turn *next, *prev; /* The port's own. */
-    bool asked;
+    struct wst__turn *next, *prev; /* The port's own; NULL: it is not asked for. */
 };
 
 #endif

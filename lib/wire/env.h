@@ -3,6 +3,7 @@
 #define WST_WIRE_ENV_H
 
 #include "wire/deflate.h"
+#include "wire/message.h"
 #include "wire/pool.h"
 
 #include <stddef.h>
@@ -10,10 +11,9 @@
 struct wst__ws_env {
     struct wst__ws_pool *pool;
     struct wst__deflate *deflate; /* NULL: permessage-deflate was not agreed. */
-    size_t max_message;           /* Bytes of a received message, inflated. */
-    size_t max_queue;             /* Bytes of frames and marks in the send queue. */
-    void (*random)(void *arg, void *p, size_t n);
-    void *random_arg;
+    struct wst__ws_tally *tally;
+    size_t max_message; /* Bytes of a received message, inflated. */
+    size_t max_queue;   /* Bytes of frames and marks in the send queue. */
 };
 
 #endif

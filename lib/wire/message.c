@@ -58,15 +58,14 @@ struct wst__ws {
     struct wst__inbox inbox;
     struct wst__outbox outbox;
     struct wst__frames *frames; /* Lent while a frame is incomplete, else NULL. */
-    uint64_t received, bytes_received;
-    uint64_t chunk_bytes; /* Of the message that is sent in chunks, */
-    void *chunk_ref;      /* its name, */
-    uint8_t chunk_type;   /* 0: there is none, */
-    uint8_t chunk_utf8;   /* and the state of its text. */
-    bool yielded;         /* Inflating has cost its share of this turn. */
-    bool own_pool;        /* The configuration brought none. */
-    bool over;            /* Nothing further is read: the peer has closed, or failed. */
-    bool closing;         /* A close frame was queued. */
+    uint64_t chunk_bytes;       /* Of the message that is sent in chunks, */
+    void *chunk_ref;            /* its name, */
+    uint8_t chunk_type;         /* 0: there is none, */
+    uint8_t chunk_utf8;         /* and the state of its text. */
+    bool yielded;               /* Inflating has cost its share of this turn. */
+    bool own_pool;              /* The configuration brought none. */
+    bool over;                  /* Nothing further is read: the peer has closed, or failed. */
+    bool closing;               /* A close frame was queued. */
     bool close_received;
 };
 
@@ -91,7 +90,7 @@ static int new_parts(struct wst__ws *ws, const struct wst__ws_config *config, st
 {
     ws->env.pool = config->pool;
     if (!config->pool) {
-        if (wst__ws_pool_new(&ws->env.pool) != 0)
+        if (wst__ws_pool_new(&ws->env.pool, config->random, config->random_arg) != 0)
             return wst__cause(why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
         ws->own_pool = true;
     }
@@ -111,9 +110,8 @@ int wst__ws_new(struct wst__ws **out, const struct wst__ws_config *config,
         wst__ws_free(ws, NULL, NULL);
         return rc;
     }
+    ws->env.tally = config->tally ? config->tally : &ws->env.pool->tally;
     ws->env.max_queue = config->max_queue_bytes;
-    ws->env.random = config->random;
-    ws->env.random_arg = config->random_arg;
     ws->env.max_message = config->max_message_bytes;
     ws->outbox.low_water = config->queue_low_water < config->max_queue_bytes
                                ? config->queue_low_water
@@ -258,8 +256,8 @@ static int take_control(struct wst__ws *ws, unsigned opcode, const uint8_t *p, s
 static int deliver_chunk(struct wst__ws *ws, unsigned type, const uint8_t *p, size_t n,
                          unsigned flags)
 {
-    ws->received += flags & WST_CHUNK_LAST ? 1 : 0;
-    ws->bytes_received += n;
+    ws->env.tally->received += flags & WST_CHUNK_LAST ? 1 : 0;
+    ws->env.tally->bytes_received += n;
     return ws->cbs->chunk(ws->arg, (enum wst_message_type)type, p, n, flags) ? GO_ON : STOP;
 }
 
@@ -267,8 +265,8 @@ static inline int deliver(struct wst__ws *ws, unsigned type, const uint8_t *p, s
 {
     if (ws->cbs->chunk)
         return deliver_chunk(ws, type, p, n, WST_CHUNK_FIRST | WST_CHUNK_LAST);
-    ws->received++;
-    ws->bytes_received += n;
+    ws->env.tally->received++;
+    ws->env.tally->bytes_received += n;
     return ws->cbs->message(ws->arg, (enum wst_message_type)type, p, n) ? GO_ON : STOP;
 }
 
@@ -738,7 +736,7 @@ size_t wst__ws_sent(struct wst__ws *ws, size_t n)
 
     if (o->above || ws->cbs->sent || !wst__outbox_is_all(o, n))
         return wst__ws_sent_and_sealed(ws, n, 0);
-    return wst__outbox_taken_all(o, ws->env.pool);
+    return wst__outbox_taken_all(o, &ws->env);
 }
 
 WST__NOINLINE size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed)
@@ -762,7 +760,7 @@ size_t wst__ws_buffered(const struct wst__ws *ws)
 
 bool wst__ws_ping_left(const struct wst__ws *ws)
 {
-    return ws->outbox.pings == 0;
+    return wst__outbox_pings_left(&ws->outbox);
 }
 
 bool wst__ws_close_sent(const struct wst__ws *ws)
@@ -777,10 +775,10 @@ bool wst__ws_close_received(const struct wst__ws *ws)
 
 void wst__ws_counts(const struct wst__ws *ws, struct wst__ws_counts *c)
 {
-    c->received = ws->received;
-    c->bytes_received = ws->bytes_received;
-    c->sent = ws->outbox.sent;
-    c->bytes_sent = ws->outbox.bytes_sent;
+    c->received = ws->env.tally->received;
+    c->bytes_received = ws->env.tally->bytes_received;
+    c->sent = ws->env.tally->sent;
+    c->bytes_sent = ws->env.tally->bytes_sent;
     wst__outbox_count(&ws->outbox, &c->queued, &c->bytes_queued);
     c->queued += ws->chunk_type ? 1 : 0;
     c->bytes_queued += ws->chunk_bytes;

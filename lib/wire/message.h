@@ -23,19 +23,27 @@ struct wst__ws; /* Opaque. */
  * most 4 MiB and four parsers are kept for the next one.  Not for two threads at once.
  */
 struct wst__ws_pool;
-/* NOMEM. */
-int wst__ws_pool_new(struct wst__ws_pool **out);
+/* |random| fills |p| with unpredictable bytes, for masking keys; it never fails.  NOMEM. */
+int wst__ws_pool_new(struct wst__ws_pool **out, void (*random)(void *arg, void *p, size_t n),
+                     void *random_arg);
 /* After the last connection that used it.  NULL does nothing. */
 void wst__ws_pool_free(struct wst__ws_pool *pool);
 
+/* What went through: messages, and their payload. */
+struct wst__ws_tally {
+    uint64_t received, bytes_received;
+    uint64_t sent, bytes_sent; /* Wholly taken. */
+};
+
 struct wst__ws_config {
-    struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own. */
-    size_t max_message_bytes;  /* SIZE_MAX: no ceiling, for |chunk| alone. */
+    struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own, */
+    void (*random)(void *arg, void *p, size_t n); /* with this. */
+    void *random_arg;
+    struct wst__ws_tally
+        *tally;               /* It is added to, and outlives the connection.  NULL: the pool's. */
+    size_t max_message_bytes; /* SIZE_MAX: no ceiling, for |chunk| alone. */
     size_t max_queue_bytes;
     size_t queue_low_water;
-    /* Unpredictable bytes for masking keys; fills |p| from a pool, never fails once open. */
-    void (*random)(void *arg, void *p, size_t n);
-    void *random_arg;
     /* Extensions as agreed in the upgrade (NULL or "": none), and as they were offered;
      * wire/deflate.h has the usual offer.  Borrowed for the call. */
     const char *extensions;
@@ -128,7 +136,7 @@ size_t wst__ws_buffered(const struct wst__ws *ws);
 bool wst__ws_ping_left(const struct wst__ws *ws);  /* The last ping was wholly taken. */
 bool wst__ws_close_sent(const struct wst__ws *ws); /* Our close frame was wholly taken. */
 bool wst__ws_close_received(const struct wst__ws *ws);
-/* Messages received and their payload; messages wholly taken and theirs; queued ones and theirs. */
+/* The tally, and what is queued: messages, and their payload. */
 struct wst__ws_counts {
     uint64_t received, bytes_received, sent, bytes_sent, queued, bytes_queued;
 };

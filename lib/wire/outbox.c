@@ -151,7 +151,7 @@ static inline void write_frame(const struct wst__ws_env *env, uint8_t *to, uint8
         head = write_long_head(to, first, n);
     }
     to += head;
-    wst__pool_key(env->pool, to, env->random, env->random_arg);
+    wst__pool_key(env->pool, to);
     if (n)
         wst__mask(to + KEY, data, n, to);
 }
@@ -253,9 +253,9 @@ int wst__outbox_close(struct wst__outbox *o, const struct wst__ws_env *env, cons
 
 /* ---- Pings and pongs ----------------------------------------------------------------------- */
 
-static uint32_t control_size(const struct wst__outbox *o, uint32_t at)
+static uint32_t control_size(const struct wst__controls *c, uint32_t at)
 {
-    return CONTROL_HEAD + (o->control[at + 1] & 0x7fu);
+    return CONTROL_HEAD + (c->bytes[at + 1] & 0x7fu);
 }
 
 /*
@@ -263,39 +263,41 @@ static uint32_t control_size(const struct wst__outbox *o, uint32_t at)
  * pings and does not read must not fill our memory.  What was handed out and is not yet accounted
  * for stays as it is.
  */
-static void keep_newest_pong(struct wst__outbox *o)
+static void keep_newest_pong(struct wst__controls *c)
 {
-    uint32_t from = o->shown_control ? o->shown_control : o->control_next;
+    uint32_t from = c->shown ? c->shown : c->next;
     uint32_t to = from;
     uint32_t last = UINT32_MAX;
 
-    for (uint32_t at = from; at < o->control_tail; at += control_size(o, at)) {
-        if ((o->control[at] & 0x0f) == OPCODE_PONG)
+    for (uint32_t at = from; at < c->tail; at += control_size(c, at)) {
+        if ((c->bytes[at] & 0x0f) == OPCODE_PONG)
             last = at;
     }
-    for (uint32_t at = from, size; at < o->control_tail; at += size) {
-        size = control_size(o, at);
-        if ((o->control[at] & 0x0f) == OPCODE_PONG && at != last)
+    for (uint32_t at = from, size; at < c->tail; at += size) {
+        size = control_size(c, at);
+        if ((c->bytes[at] & 0x0f) == OPCODE_PONG && at != last)
             continue;
-        memmove(o->control + to, o->control + at, size);
+        memmove(c->bytes + to, c->bytes + at, size);
         to += size;
     }
-    o->control_tail = to;
+    c->tail = to;
 }
 
 /* Room for one more control frame.  NOMEM. */
 static int reserve_control(struct wst__outbox *o)
 {
-    uint32_t cap = o->control_cap ? 2 * o->control_cap : 256;
-    uint8_t *larger;
+    struct wst__controls *c = o->control;
+    uint32_t cap = c ? 2 * c->cap : 256;
 
-    if (o->control_cap - o->control_tail >= CONTROL_FRAME_MAX)
+    if (c && c->cap - c->tail >= CONTROL_FRAME_MAX)
         return 0;
-    larger = wst__realloc(o->control, cap);
-    if (!larger)
+    c = wst__realloc(c, sizeof *c + cap);
+    if (!c)
         return WST_ERR_NOMEM;
-    o->control = larger;
-    o->control_cap = cap;
+    if (!o->control)
+        memset(c, 0, sizeof *c);
+    c->cap = cap;
+    o->control = c;
     return 0;
 }
 
@@ -303,11 +305,12 @@ static int add_control(struct wst__outbox *o, const struct wst__ws_env *env, uin
                        const uint8_t *payload, size_t n)
 {
     int rc = reserve_control(o);
+    struct wst__controls *c = o->control;
 
     if (rc != 0)
         return rc;
-    write_frame(env, o->control + o->control_tail, (uint8_t)(FIN | opcode), payload, n);
-    o->control_tail += CONTROL_HEAD + (uint32_t)n;
+    write_frame(env, c->bytes + c->tail, (uint8_t)(FIN | opcode), payload, n);
+    c->tail += CONTROL_HEAD + (uint32_t)n;
     return 0;
 }
 
@@ -316,19 +319,19 @@ int wst__outbox_ping(struct wst__outbox *o, const struct wst__ws_env *env, const
 {
     int rc;
 
-    if (o->pings == WST__OUTBOX_PINGS)
+    if (o->control && o->control->pings == WST__OUTBOX_PINGS)
         return WST_ERR_QUEUE_FULL;
     rc = add_control(o, env, OPCODE_PING, payload, n);
     if (rc == 0)
-        o->pings++;
+        o->control->pings++;
     note_level(o);
     return rc;
 }
 
 /* Of the bytes that were handed out last, how many are control frames'. */
-static size_t shown_control(const struct wst__outbox *o)
+static size_t shown_control(const struct wst__controls *c)
 {
-    return o->shown_control ? o->shown_control - o->control_head : 0;
+    return c->shown ? c->shown - c->head : 0;
 }
 
 /* How the first |n| of them lie: data, control frames, data. */
@@ -338,10 +341,12 @@ struct layout {
 
 static struct layout lay(const struct wst__outbox *o, size_t n)
 {
-    struct layout l;
+    struct layout l = {0};
 
-    l.first = smaller(n, o->shown_first);
-    l.control = smaller(n - l.first, shown_control(o));
+    if (o->control) {
+        l.first = smaller(n, o->control->shown_first);
+        l.control = smaller(n - l.first, shown_control(o->control));
+    }
     l.rest = n - l.first - l.control;
     return l;
 }
@@ -371,8 +376,8 @@ int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const
     if (close_has_begun(o))
         return 0;
     rc = add_control(o, env, OPCODE_PONG, payload, n);
-    if (rc == 0 && (o->blocked || o->control_tail > WST__OUTBOX_CONTROL))
-        keep_newest_pong(o);
+    if (rc == 0 && (o->blocked || o->control->tail > WST__OUTBOX_CONTROL))
+        keep_newest_pong(o->control);
     return rc;
 }
 
@@ -407,25 +412,26 @@ static void show_fixed(const struct wst__outbox *o, struct pieces *ps)
     struct layout l = lay(o, o->fixed);
 
     (void)(add_data(ps, o, 0, l.first) &&
-           add_piece(ps, l.control ? o->control + o->control_head : NULL, l.control) &&
+           add_piece(ps, l.control ? o->control->bytes + o->control->head : NULL, l.control) &&
            add_data(ps, o, l.first, l.rest));
 }
 
 /* With control frames: the rest of the data frame that has begun, they, the other data. */
 static void show_all(struct wst__outbox *o, struct pieces *ps)
 {
+    struct wst__controls *c = o->control;
     size_t first;
 
+    c->shown = 0;
     if (o->shown) {
         /* Nothing of what was handed out before was taken. */
         o->blocked = true;
-        keep_newest_pong(o);
+        keep_newest_pong(c);
     }
     first = begun_left(o);
-    o->shown_first = (uint32_t)first;
-    if (add_data(ps, o, 0, first) &&
-        add_piece(ps, o->control + o->control_head, o->control_tail - o->control_head)) {
-        o->shown_control = o->control_tail;
+    c->shown_first = (uint32_t)first;
+    if (add_data(ps, o, 0, first) && add_piece(ps, c->bytes + c->head, c->tail - c->head)) {
+        c->shown = c->tail;
         (void)add_data(ps, o, first, o->tail - o->head - first);
     }
 }
@@ -434,12 +440,10 @@ static WST__NOINLINE size_t show_pieces(struct wst__outbox *o, struct iovec *iov
 {
     struct pieces ps = {iov, max, 0, 0};
 
-    if (o->fixed) {
+    if (o->fixed)
         show_fixed(o, &ps);
-    } else {
-        o->shown_control = 0;
+    else
         show_all(o, &ps);
-    }
     o->shown = ps.bytes;
     return ps.count;
 }
@@ -449,7 +453,6 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
     if (o->fixed || o->control)
         return show_pieces(o, iov, max);
     /* Data alone, as most often. */
-    o->shown_first = o->shown_control = 0;
     o->shown = o->tail - o->head;
     if (o->shown == 0)
         return 0; /* There may be no block. */
@@ -458,43 +461,38 @@ size_t wst__outbox_show(struct wst__outbox *o, struct iovec *iov, size_t max)
     return 1;
 }
 
-static void take_control(struct wst__outbox *o, size_t n)
+static void take_control(struct wst__controls *c, size_t n)
 {
     while (n) {
         size_t left;
 
-        if (o->control_next == o->control_head) {
-            o->control_opcode = o->control[o->control_head] & 0x0f;
-            o->control_next += control_size(o, o->control_head);
+        if (c->next == c->head) {
+            c->opcode = c->bytes[c->head] & 0x0f;
+            c->next += control_size(c, c->head);
         }
-        left = o->control_next - o->control_head;
+        left = c->next - c->head;
         left = left < n ? left : n;
-        o->control_head += (uint32_t)left;
+        c->head += (uint32_t)left;
         n -= left;
-        if (o->control_next == o->control_head && o->control_opcode == OPCODE_PING)
-            o->pings--;
+        if (c->next == c->head && c->opcode == OPCODE_PING)
+            c->pings--;
     }
 }
 
-/* Everything that had been there has left, or it is moved to the buffer's begin. */
-static void tidy_control(struct wst__outbox *o)
+/* What is left is moved to the block's begin. */
+static void tidy_control(struct wst__controls *c)
 {
-    if (o->control_head == 0)
+    if (c->head == 0)
         return;
-    memmove(o->control, o->control + o->control_head, o->control_tail - o->control_head);
-    o->control_tail -= o->control_head;
-    o->control_next -= o->control_head;
-    o->control_head = 0;
-    if (o->control_tail == 0) {
-        wst__free(o->control);
-        o->control = NULL;
-        o->control_cap = 0;
-    }
+    memmove(c->bytes, c->bytes + c->head, c->tail - c->head);
+    c->tail -= c->head;
+    c->next -= c->head;
+    c->head = 0;
 }
 
 /* |sent| may add frames: nothing of |o| is kept in a variable over the call. */
-static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void *, size_t),
-                      void *arg)
+static void take_data(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
+                      void (*sent)(void *, void *, size_t), void *arg)
 {
     while (n) {
         struct mark mark = *first_mark(o);
@@ -511,8 +509,8 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
         o->high -= sizeof mark;
         if (mark.size == NO_END)
             continue;
-        o->sent++;
-        o->bytes_sent += mark.size;
+        env->tally->sent++;
+        env->tally->bytes_sent += mark.size;
         if (sent)
             sent(arg, mark.ref, mark.size);
     }
@@ -521,14 +519,19 @@ static void take_data(struct wst__outbox *o, size_t n, void (*sent)(void *, void
 /* The part of the control frames in what was taken; what is fixed keeps its place. */
 static void take_control_of(struct wst__outbox *o, const struct layout *l)
 {
-    size_t left = shown_control(o) - l->control;
+    struct wst__controls *c = o->control;
+    size_t left = shown_control(c) - l->control;
 
-    take_control(o, l->control);
-    tidy_control(o);
-    o->shown_first -= (uint32_t)l->first;
-    o->shown_control = o->fixed > o->shown_first ? (uint32_t)left : 0;
+    take_control(c, l->control);
+    tidy_control(c);
+    c->shown_first -= (uint32_t)l->first;
+    c->shown = o->fixed > c->shown_first ? (uint32_t)left : 0;
     if (o->blocked)
-        keep_newest_pong(o);
+        keep_newest_pong(c);
+    if (c->tail == 0) {
+        wst__free(c);
+        o->control = NULL;
+    }
 }
 
 void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t fixed,
@@ -544,25 +547,25 @@ void wst__outbox_taken(struct wst__outbox *o, const struct wst__ws_env *env, siz
         n -= l.control;
         take_control_of(o, &l);
     }
-    take_data(o, n, sent, arg);
+    take_data(o, env, n, sent, arg);
     if (o->low == o->high && o->block.data)
         give_back(o, env->pool);
 }
 
-size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool)
+size_t wst__outbox_taken_all(struct wst__outbox *o, const struct wst__ws_env *env)
 {
     for (size_t at = o->low; at < o->high; at += sizeof(struct mark)) {
         const struct mark *mark = (const struct mark *)(const void *)(o->block.data + at);
 
         if (mark->size != NO_END) {
-            o->sent++;
-            o->bytes_sent += mark->size;
+            env->tally->sent++;
+            env->tally->bytes_sent += mark->size;
         }
     }
     o->begun = o->shown = 0;
     o->fixed = 0;
     o->blocked = false;
-    give_back(o, pool);
+    give_back(o, env->pool);
     return 0;
 }
 

@@ -3,7 +3,8 @@
  *
  * Data frames and, behind all of them, the close frame lie in one block, ready to be written; at
  * the block's other end, growing towards them, lies a mark for each frame: who asked for it and
- * where it ends.  Pings and pongs lie in a buffer of their own and go out at the next frame
+ * where it ends.  Pings and pongs lie in a block of their own, which exists only while there are
+ * some, and go out at the next frame
  * boundary, ahead of data that has not begun to leave (RFC 6455, 5.4 and 5.5).
  *
  * The ceiling counts marks, too.  When everything has left, the memory goes back to the pool.
@@ -23,6 +24,18 @@ enum {
     WST__OUTBOX_PINGS = 64,          /* Pings that wait to leave. */
 };
 
+/* Pings and pongs. */
+struct wst__controls {
+    uint32_t cap;
+    uint32_t head, tail;  /* The frames in |bytes| that have not left. */
+    uint32_t next;        /* Where the first frame ends that has begun to leave, else head. */
+    uint32_t shown;       /* So far they were handed out last; 0: they were not. */
+    uint32_t shown_first; /* Of what was handed out last: data ahead of them. */
+    uint8_t opcode;       /* Of the frame that has begun to leave. */
+    uint8_t pings;        /* That have not left. */
+    uint8_t bytes[];
+};
+
 struct wst__outbox {
     struct wst__block block;
     size_t head, tail; /* The frames in it that have not left. */
@@ -30,20 +43,11 @@ struct wst__outbox {
     size_t low, high;  /* The marks of these frames, the newest lowest. */
     size_t shown;      /* Bytes handed out last and not yet accounted for. */
     size_t low_water;  /* Above it, |above| is noted when something is added; <= max_queue. */
-    uint64_t sent;     /* Messages that have wholly left, */
-    uint64_t bytes_sent;
-    uint8_t *control; /* NULL when there are none. */
-    uint32_t control_cap;
-    uint32_t control_head, control_tail;
-    uint32_t control_next;  /* Where the first frame ends that has begun to leave, else head. */
-    uint32_t shown_control; /* How much of |control| was handed out last. */
-    uint32_t shown_first;   /* Of what was handed out last: data ahead of the control frames. */
-    uint32_t fixed;         /* So many of the bytes to come are offered again as they were. */
-    bool blocked;           /* What was handed out last was not wholly taken. */
-    bool closing : 1;       /* The last mark is the close frame's. */
-    bool above : 1;         /* The queue was above the low-water mark; who tells so clears it. */
-    uint8_t control_opcode; /* Of the frame that has begun to leave. */
-    uint8_t pings;          /* That have not left. */
+    struct wst__controls *control; /* NULL: there are none. */
+    uint32_t fixed;   /* So many of the bytes to come are offered again as they were. */
+    bool blocked;     /* What was handed out last was not wholly taken. */
+    bool closing : 1; /* The last mark is the close frame's. */
+    bool above : 1;   /* The queue was above the low-water mark; who tells so clears it. */
 };
 
 /* Adds a message in one frame, as wst__outbox_data() does. */
@@ -79,7 +83,7 @@ static inline bool wst__outbox_is_all(const struct wst__outbox *o, size_t n)
     return n == o->tail - o->head && n > 0 && !o->control;
 }
 /* Then this does what wst__outbox_taken() does, but tells nobody; returns 0, what is left. */
-size_t wst__outbox_taken_all(struct wst__outbox *o, struct wst__ws_pool *pool);
+size_t wst__outbox_taken_all(struct wst__outbox *o, const struct wst__ws_env *env);
 /* Gives all memory back; messages that have not wholly left are told to |unsent| (may be NULL). */
 void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
                       void (*unsent)(void *arg, void *ref, size_t n), void *arg);
@@ -87,10 +91,17 @@ void wst__outbox_drop(struct wst__outbox *o, struct wst__ws_pool *pool,
 /* Bytes of frames that have not left. */
 static inline size_t wst__outbox_bytes(const struct wst__outbox *o)
 {
-    return o->tail - o->head + o->control_tail - o->control_head;
+    size_t control = o->control ? o->control->tail - o->control->head : 0;
+
+    return o->tail - o->head + control;
 }
 /* Messages that have not wholly left, and their bytes. */
 void wst__outbox_count(const struct wst__outbox *o, uint64_t *messages, uint64_t *bytes);
+/* No ping waits to leave. */
+static inline bool wst__outbox_pings_left(const struct wst__outbox *o)
+{
+    return !o->control || o->control->pings == 0;
+}
 /* The close frame was added and has wholly left. */
 static inline bool wst__outbox_closed(const struct wst__outbox *o)
 {

@@ -4,10 +4,17 @@
 #include "base/mem.h"
 #include "wire/message.h"
 
-int wst__ws_pool_new(struct wst__ws_pool **out)
+int wst__ws_pool_new(struct wst__ws_pool **out, void (*random)(void *arg, void *p, size_t n),
+                     void *random_arg)
 {
-    *out = wst__calloc(1, sizeof **out);
-    return *out ? 0 : WST_ERR_NOMEM;
+    struct wst__ws_pool *pool = wst__calloc(1, sizeof *pool);
+
+    if (pool) {
+        pool->random = random;
+        pool->random_arg = random_arg;
+    }
+    *out = pool;
+    return pool ? 0 : WST_ERR_NOMEM;
 }
 
 void wst__ws_pool_free(struct wst__ws_pool *pool)

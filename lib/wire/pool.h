@@ -7,6 +7,7 @@
 #define WST_WIRE_POOL_H
 
 #include "wire/frames.h"
+#include "wire/message.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +35,10 @@ struct wst__ws_pool {
     struct wst__block blocks[WST__POOL_BLOCKS];
     size_t blocks_count;
     size_t blocks_bytes;
-    size_t burst; /* The block that a send queue gave back last had so many bytes. */
+    void (*random)(void *arg, void *p, size_t n); /* Fills |keys|. */
+    void *random_arg;
+    size_t burst;               /* The block that a send queue gave back last had so many bytes. */
+    struct wst__ws_tally tally; /* Of connections that have no other. */
     size_t keys_left;
     uint8_t keys[WST__POOL_KEY_BYTES];
 };
@@ -88,11 +92,10 @@ static inline void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *
 }
 
 /* A masking key that nobody has seen (RFC 6455, 5.3 and 10.3). */
-static inline void wst__pool_key(struct wst__ws_pool *pool, uint8_t key[4],
-                                 void (*random)(void *arg, void *p, size_t n), void *arg)
+static inline void wst__pool_key(struct wst__ws_pool *pool, uint8_t key[4])
 {
     if (pool->keys_left < 4) {
-        random(arg, pool->keys, sizeof pool->keys);
+        pool->random(pool->random_arg, pool->keys, sizeof pool->keys);
         pool->keys_left = sizeof pool->keys;
     }
     pool->keys_left -= 4;

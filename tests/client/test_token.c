@@ -17,7 +17,7 @@ struct fixture {
 
 static struct wst__token *token_of(struct fixture *f)
 {
-    return &f->app.client->token;
+    return f->app.client->token;
 }
 
 static int setup(void **state)

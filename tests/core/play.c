@@ -65,10 +65,10 @@ static enum wst__ev likely(enum wst_state state, uint8_t byte)
 
 static struct wst__failure make_failure(uint8_t kind, uint8_t more, uint8_t how_much)
 {
-    static const int statuses[] = {401, 401, 401, 403, 404, 429, 500, 503, 302, 200, 407};
-    static const int codes[] = {1000, 1001, 1002, 1006, 1008, 1012, 1013, 4401};
-    static const int errors[] = {WST_ERR_CONNECT, WST_ERR_TIMEOUT,    WST_ERR_NO_TOKEN,
-                                 WST_ERR_NOMEM,   WST_ERR_PROXY_AUTH, WST_ERR_WS_PROTOCOL};
+    static const uint16_t statuses[] = {401, 401, 401, 403, 404, 429, 500, 503, 302, 200, 407};
+    static const uint16_t codes[] = {1000, 1001, 1002, 1006, 1008, 1012, 1013, 4401};
+    static const int16_t errors[] = {WST_ERR_CONNECT, WST_ERR_TIMEOUT,    WST_ERR_NO_TOKEN,
+                                     WST_ERR_NOMEM,   WST_ERR_PROXY_AUTH, WST_ERR_WS_PROTOCOL};
     struct wst__failure f = {.code = errors[kind / 3 % (sizeof errors / sizeof errors[0])]};
 
     if (kind % 3 == 0) {

@@ -247,21 +247,21 @@ void tale_open(struct tale *t, uint64_t now_ms)
 
 struct wst__failure http(int status)
 {
-    struct wst__failure f = {.code = WST_ERR_HTTP_STATUS, .http_status = status};
+    struct wst__failure f = {.code = WST_ERR_HTTP_STATUS, .http_status = (uint16_t)status};
 
     return f;
 }
 
 struct wst__failure error(int code)
 {
-    struct wst__failure f = {.code = code};
+    struct wst__failure f = {.code = (int16_t)code};
 
     return f;
 }
 
 struct wst__failure closed(int code)
 {
-    struct wst__failure f = {.code = WST_ERR_WS_CLOSED, .close_code = code};
+    struct wst__failure f = {.code = WST_ERR_WS_CLOSED, .close_code = (uint16_t)code};
 
     return f;
 }

@@ -66,7 +66,8 @@ static void transient_failures_climb_the_ladder(void **arg)
     tale_begin(&t, &p);
     tale_event(&t, 0, WST__EV_START);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        struct wst__failure f = {.code = all[i].code, .http_status = all[i].status};
+        struct wst__failure f = {.code = (int16_t)all[i].code,
+                                 .http_status = (uint16_t)all[i].status};
 
         fail_token(&t, t.core.seen_now_ms, f);
         tale_wait(&t, t.core.retry_due);
@@ -170,8 +171,8 @@ static void what_a_server_asks_for_has_a_ceiling(void **arg)
     tale_policy(&p);
     tale_begin(&t, &p);
     tale_event(&t, 0, WST__EV_START);
-    f.retry_after_ms = UINT64_MAX;
-    f.spread_ms = UINT64_MAX;
+    f.retry_after_ms = UINT32_MAX;
+    f.spread_ms = UINT32_MAX;
     fail_token(&t, 0, f);
     assert_in_range(t.core.retry_due, 300000, 900000);
     assert_true(t.core.retry_floor == 300000);
@@ -200,7 +201,7 @@ static void a_refusal_may_spread_the_next_attempt(void **arg)
 }
 
 /* The largest wait of 200 clients whose link is closed with |code| after |up_ms|. */
-static uint64_t largest_wait(const struct wst__policy *p, uint64_t ticket_spread_ms, int code)
+static uint64_t largest_wait(const struct wst__policy *p, uint32_t ticket_spread_ms, int code)
 {
     uint64_t most = 0;
 
@@ -281,7 +282,7 @@ static void the_ticket_reply_may_ask_for_patience(void **arg)
     tale_begin(&t, &p);
     tale_event(&t, 0, WST__EV_START);
     tale_event(&t, 0, WST__EV_TOKEN_OK);
-    t.ev.retry_after_ms = UINT64_MAX;
+    t.ev.retry_after_ms = UINT32_MAX;
     tale_event(&t, 0, WST__EV_TICKET_OK);
     tale_event(&t, 0, WST__EV_DIAL_OK);
     tale_event(&t, 0, WST__EV_LINK_OPEN);
@@ -936,7 +937,7 @@ static void stop_during_the_wait(void **arg)
 }
 
 /* Fails so often that the wait is |cap| long, and returns when it began. */
-static uint64_t long_wait(struct tale *t, const struct wst__policy *p, uint64_t retry_after_ms)
+static uint64_t long_wait(struct tale *t, const struct wst__policy *p, uint32_t retry_after_ms)
 {
     struct wst__failure f = http(503);
 

@@ -82,7 +82,7 @@ static void every_http_status_in_every_step(void **arg)
             enum wst_class want =
                 look_up(http_rows, sizeof http_rows / sizeof http_rows[0], status, column);
             struct wst__failure f = {
-                .code = WST_ERR_HTTP_STATUS, .step = step, .http_status = status};
+                .code = WST_ERR_HTTP_STATUS, .step = step, .http_status = (uint16_t)status};
 
             expect_class("status", status, column, wst__verdict_http(step, status), want);
             /* A success that is reported as a failure is one of no use: what its code says. */

@@ -7,7 +7,7 @@
 
 /* When the core has grown: does a key hold the new field, and do the words bring it? */
 _Static_assert(_Alignof(uint64_t) != 8 ||
-                   (sizeof(struct wst__core) == 328 && sizeof(struct wst__event) == 112),
+                   (sizeof(struct wst__core) == 216 && sizeof(struct wst__event) == 72),
                "look at struct key, at world_of() and at words.c");
 
 /* A ticket's age and life in a world of a key: just fresh, and just stale. */
@@ -40,15 +40,7 @@ static void get_times(const struct world *w, uint64_t t[T_COUNT])
 {
     const struct wst__core *c = &w->core;
 
-    t[T_STEP] = c->step_due;
-    t[T_DIAL] = c->dial_due;
-    t[T_ATTEMPT] = c->attempt_due;
-    t[T_IDLE] = c->dial_idle_due;
-    t[T_STABLE] = c->stable_due;
-    t[T_PING] = c->ping_due;
-    t[T_DEAD] = c->dead_due;
-    t[T_CLOSE] = c->close_due;
-    t[T_RETRY] = c->retry_due;
+    memcpy(t + T_DUE, c->due, sizeof c->due);
     t[T_FLOOR] = c->retry_floor;
     t[T_WAKE] = c->wake_ok_at;
     memcpy(t + T_OF_BOOK, w->book.due, sizeof w->book.due);
@@ -71,15 +63,7 @@ static void set_times(struct world *w, const uint64_t t[T_COUNT])
 {
     struct wst__core *c = &w->core;
 
-    c->step_due = t[T_STEP];
-    c->dial_due = t[T_DIAL];
-    c->attempt_due = t[T_ATTEMPT];
-    c->dial_idle_due = t[T_IDLE];
-    c->stable_due = t[T_STABLE];
-    c->ping_due = t[T_PING];
-    c->dead_due = t[T_DEAD];
-    c->close_due = t[T_CLOSE];
-    c->retry_due = t[T_RETRY];
+    memcpy(c->due, t + T_DUE, sizeof c->due);
     c->retry_floor = t[T_FLOOR];
     c->wake_ok_at = t[T_WAKE];
     memcpy(w->book.due, t + T_OF_BOOK, sizeof w->book.due);
@@ -328,7 +312,7 @@ static void place_all(struct merge *m)
     m->keys[m->count] = m->rest;
     rank(t, NOW, m->keys[m->count].rank);
     /* A wait never ends below its floor, which a sleep brings nearer: the book has seen to it. */
-    if (m->keys[m->count].rank[T_RETRY] >= m->keys[m->count].rank[T_FLOOR])
+    if (m->keys[m->count].rank[T_DUE] >= m->keys[m->count].rank[T_FLOOR])
         m->count++;
 }
 

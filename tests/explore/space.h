@@ -22,16 +22,8 @@
 #define FAILURES_AT_CAP 3
 
 enum time_field {
-    T_STEP,
-    T_DIAL,
-    T_ATTEMPT,
-    T_IDLE,
-    T_STABLE,
-    T_PING,
-    T_DEAD,
-    T_CLOSE,
-    T_RETRY,
-    T_FLOOR,
+    T_DUE, /* Of the state: core.due; in BACKOFF the first one is retry_due. */
+    T_FLOOR = T_DUE + 4,
     T_WAKE,
     T_OF_BOOK, /* The book's own, in the order of enum promised. */
     T_COUNT = T_OF_BOOK + P_COUNT

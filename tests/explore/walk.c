@@ -108,7 +108,7 @@ static void draw_event(const struct wst__core *c, struct wst__event *ev)
     draw_time(c, ev);
     ev->type = word->type;
     ev->attempt = c->attempt - (uint64_t)word->late;
-    ev->ticket_life_ms = chance(30) ? 1 + upto(500) : 30000;
+    ev->ticket_life_ms = chance(30) ? 1 + (uint32_t)upto(500) : 30000;
     ev->retry_after_ms = word->retry_after_ms;
     ev->spread_ms = word->spread_ms;
     ev->last_rx_ms = chance(50) ? ev->now_ms - upto(400) : ev->now_ms - upto(9000);

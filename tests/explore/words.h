@@ -13,7 +13,7 @@ struct word {
     int late;    /* Of so many attempts before. */
     uint64_t slept_ms;
     enum word_rx { RX_OLD, RX_WITH_PING, RX_NOW } rx; /* The last byte: before the ping, ... */
-    uint64_t life_ms, retry_after_ms, spread_ms;
+    uint32_t life_ms, retry_after_ms, spread_ms;
     enum wst_verdict verdict; /* TIMEOUT. */
 };
 

@@ -37,7 +37,7 @@ static void check_taken(const struct wst__token *t, const uint8_t *data, size_t 
 
 static void load(struct sim_app *app, const uint8_t *data, size_t size)
 {
-    struct wst__token *t = &app->client->token;
+    struct wst__token *t = app->client->token;
 
     done = false;
     MUST(wst__token_load(t, on_loaded));
@@ -60,7 +60,7 @@ static void live(struct sim_app *app)
     MUST(app->open && file->exists);
     MUST(wst__token_record_read((const char *)file->data.data, file->data.len, &r));
     MUST(strcmp(r.origin, app->client->shared->config.token_origin) == 0);
-    MUST(wst__secret_equal(&r.token, &app->client->token.value));
+    MUST(wst__secret_equal(&r.token, &app->client->token->value));
     wst__token_record_fini(&r);
 }
 

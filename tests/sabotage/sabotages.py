@@ -91,8 +91,8 @@ SABOTAGES = [Sabotage(*row) for row in [
      "sim/test_sim_calls", "stop_start_stop_during_closing"),
     # ---- 6: re-entrancy
     ("start calls back from inside", ["promise 6"],
-     "lib/client/client.c", "    cl->offline.starts++;\n    wst__driver_ask(cl);",
-     "    cl->offline.starts++;\n    wst__driver_pump(cl);",
+     "lib/client/client.c", "    wst__offline_start(cl->offline);\n    wst__driver_ask(cl);",
+     "    wst__offline_start(cl->offline);\n    wst__driver_pump(cl);",
      "sim/test_sim_calls", "everything_inside_every_callback"),
     # ---- 7: the loop never waits
     ("a dropped dial joins the thread that resolves", ["promise 7"],
@@ -221,7 +221,7 @@ SABOTAGES = [Sabotage(*row) for row in [
      SETTLE, "f->close_code == 1012 || f->close_code == 1013", "f->close_code == 1013",
      "sim/test_sim_failures", "service_restart"),
     ("a refused JWT is kept and shown again", ["row: 401 in step 2"],
-     DRIVER, "        wst__token_forget(&cl->token, cl->token_used);", "        (void)cl->token_used;",
+     DRIVER, "        wst__token_forget_used(cl->token);", "        (void)cl->token;",
      "sim/test_sim_sequence", "ticket_401_new_token"),
     ("a newer JWT is dropped for an older one", ["row: 401 in step 2"],
      "lib/client/token.c", "    if (serial != t->serial || wst__secret_empty(&t->value))",

@@ -473,7 +473,7 @@ static void on_pong(struct wst_client *client, uint64_t rtt_us, void *arg)
 static void on_drained(struct wst_client *client, void *arg)
 {
     struct sim_app *app = arg;
-    size_t queued = wst_client_buffered(client) - client->offline.payload;
+    size_t queued = wst_client_buffered(client) - wst__offline_payload(client->offline);
 
     enter(app, SIM_CB_DRAINED);
     if (queued > app->config.queue_low_water)
@@ -783,7 +783,7 @@ int sim_send(struct sim_app *app, size_t n)
 {
     size_t len = n < 10 ? 10 : n;
     char *text = payload(app->sent + 1, 0, len);
-    size_t waiting = app->client->offline.count;
+    size_t waiting = wst__offline_count(app->client->offline);
     int rc;
 
     CALL(app, rc,
@@ -791,7 +791,7 @@ int sim_send(struct sim_app *app, size_t n)
     free(text);
     check_accepted(app, rc);
     if (rc == 0)
-        note_accepted(app, app->client->offline.count > waiting);
+        note_accepted(app, wst__offline_count(app->client->offline) > waiting);
     return told(app, "send", rc);
 }
 
@@ -1039,7 +1039,7 @@ static void check_secrets(struct sim_app *app, enum wst_state state)
     const struct wst_client *cl = app->client;
     bool may = (state == WST_STATE_TICKET || state == WST_STATE_CONNECTING) && app->upgrades == 0;
 
-    if (!may && (!wst__secret_empty(&cl->ticket) || cl->one_time_url))
+    if (!may && (wst__client_has_ticket(cl) || (cl->asking && cl->asking->one_time_url)))
         sim_fail(app->w, "a ticket is kept in state %s", wst_state_name(state));
 }
 

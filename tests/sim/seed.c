@@ -719,9 +719,9 @@ static unsigned situation(const struct seed *s)
 
     bits = bits << 2 | (unsigned)cl->core.dial;
     bits = bits << 2 | link;
-    bits = bits << 1 | !wst__secret_empty(&cl->token.value);
-    bits = bits << 1 | (!wst__secret_empty(&cl->ticket) || cl->one_time_url);
-    bits = bits << 1 | (cl->http || cl->provider_request);
+    bits = bits << 1 | !wst__secret_empty(wst__token_value(cl->token));
+    bits = bits << 1 | (wst__client_has_ticket(cl) || (cl->asking && cl->asking->one_time_url));
+    bits = bits << 1 | (cl->asking && (cl->asking->http || cl->asking->provider_request));
     bits = bits << 1 | wst__driver_wants(cl);
     bits = bits << 1 | cl->paused;
     bits = bits << 1 | (wst_client_buffered(cl) > 0);

@@ -160,7 +160,7 @@ static void stored_numbers_out_of_range(void **state)
                                        numbers[i][0], numbers[i][1]};
 
         answer(&odd);
-        assert_int_equal(t->app.client->token.life_ms, -1);
+        assert_int_equal(t->app.client->token->life_ms, -1);
         tale_run(t, 10);
         tale_end(t);
     }

@@ -1215,6 +1215,7 @@ static void out_of_memory(void **state)
     tale_end(t);
 }
 
+/* Not for the key by which tickets are remembered as spent: the first one cannot be used. */
 static void no_entropy(void **state)
 {
     struct tale *t = tale_new();
@@ -1237,13 +1238,46 @@ static void no_entropy(void **state)
                    "[    40] dial: dropped\n"
                    "[    40] failed: ENTROPY (local), next in 250 ms\n"
                    "[   290] attempt 2\n"
-                   "[   290] dial api.example.com:443\n"
                    "[   290] GET /api/v1/ws-ticket (token 1)\n"
                    "[   310] ticket: 200 ticket 2\n"
-                   "[   320] dial: ready\n"
-                   "[   320] upgrade /ws (ticket 2)\n"
-                   "[   330] server: 101\n"
-                   "[   340] open\n");
+                   "[   310] dial api.example.com:443\n"
+                   "[   340] dial: ready\n"
+                   "[   340] upgrade /ws (ticket 2)\n"
+                   "[   350] server: 101\n"
+                   "[   360] open\n");
+    tale_end(t);
+}
+
+static void no_entropy_for_the_upgrade(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.quiet = true;
+    tale_open(t);
+    sim_ws_fin(&t->w);
+    t->w.no_entropy = true;
+    tale_run(t, 400);
+    t->w.no_entropy = false;
+    tale_run(t, 1000);
+    tale_expect(t, "[   100] server: end\n"
+                   "[   110] closed: 1006 \"\"\n"
+                   "[   110] because: EOF (transient), next in 250 ms\n"
+                   "[   360] attempt 2\n"
+                   "[   360] dial api.example.com:443\n"
+                   "[   360] GET /api/v1/ws-ticket (token 1)\n"
+                   "[   380] ticket: 200 ticket 2\n"
+                   "[   390] dial: ready\n"
+                   "[   390] dial: dropped\n"
+                   "[   390] failed: ENTROPY (local), next in 500 ms\n"
+                   "[   890] attempt 3\n"
+                   "[   890] dial api.example.com:443\n"
+                   "[   890] GET /api/v1/ws-ticket (token 1)\n"
+                   "[   910] ticket: 200 ticket 3\n"
+                   "[   920] dial: ready\n"
+                   "[   920] upgrade /ws (ticket 3)\n"
+                   "[   930] server: 101\n"
+                   "[   940] open\n");
     tale_end(t);
 }
 
@@ -1296,6 +1330,7 @@ int main(void)
         cmocka_unit_test(many_flips_from_a_verdict),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(no_entropy),
+        cmocka_unit_test(no_entropy_for_the_upgrade),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

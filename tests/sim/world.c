@@ -264,9 +264,8 @@ static void turn_ask(void *world, struct wst__turn *turn)
 {
     struct sim_world *w = world;
 
-    if (turn->asked)
+    if (turn->next)
         return;
-    turn->asked = true;
     turn->prev = w->turns.prev;
     turn->next = &w->turns;
     turn->prev->next = turn->next->prev = turn;
@@ -275,11 +274,11 @@ static void turn_ask(void *world, struct wst__turn *turn)
 static void turn_drop(void *world, struct wst__turn *turn)
 {
     (void)world;
-    if (!turn->asked)
+    if (!turn->next)
         return;
-    turn->asked = false;
     turn->prev->next = turn->next;
     turn->next->prev = turn->prev;
+    turn->next = turn->prev = NULL;
 }
 
 static bool run_turn(struct sim_world *w)
@@ -431,7 +430,7 @@ static void put_letter(struct sim_world *w, struct wst__letter *letter)
 
 static int mailbox_post(void *world, struct wst__mailbox *box, struct wst__letter *letter)
 {
-    if (box->closing)
+    if (box->last.run)
         return WST_ERR_CLOSING;
     put_letter(world, letter);
     return 0;
@@ -442,9 +441,8 @@ static void mailbox_close(void *world, struct wst__mailbox *box, void (*closed)(
 {
     struct sim_world *w = world;
 
-    if (box->closing)
+    if (box->last.run)
         sim_fail(w, "mailbox_close twice");
-    box->closing = true;
     box->last.run = closed;
     box->last.arg = arg;
     w->closing = box;

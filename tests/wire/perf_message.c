@@ -134,7 +134,8 @@ int main(int argc, char **argv)
     long count = argc == 3 ? atol(argv[2]) : 0;
     struct wst__ws *ws;
 
-    if (wst__ws_pool_new(&config.pool) != 0 || wst__ws_new(&ws, &config, &cbs, NULL, NULL) != 0)
+    if (wst__ws_pool_new(&config.pool, config.random, config.random_arg) != 0 ||
+        wst__ws_new(&ws, &config, &cbs, NULL, NULL) != 0)
         return 1;
     if (strcmp(what, "receive-text-64") == 0)
         receive(ws, 0x81, "abcdefgh", 64, count);

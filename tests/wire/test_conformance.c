@@ -135,7 +135,7 @@ static void a_failed_connection_leaves_the_pool_clean(void **state)
     struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     for (size_t i = 0; i < CONFORMANCE_CASES; i++) {
         struct fixture fx;
         size_t n;

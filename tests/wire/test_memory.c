@@ -117,11 +117,11 @@ static void at_rest(void **state)
     size_t before;
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     before = now;
     fixture_init_with(&fx, &config);
     print_message("a connection at rest: %zu bytes\n", now - before);
-    assert_true(now - before <= 280);
+    assert_true(now - before <= 216);
     feed_hex(&fx, "8101 61 0101 61 8900 8001 62 827e 0100 256*00");
     assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "hello", 5, NULL), 0);
     fixture_flush(&fx, SIZE_MAX);
@@ -143,7 +143,7 @@ static void nothing_is_allocated_per_message(void **state)
     struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         struct fixture fx;
         size_t n;
@@ -303,7 +303,7 @@ static void defuse(const struct bomb *b)
     size_t repeat_n;
     uint8_t *repeat = bytes_from(b->repeat, &repeat_n);
 
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     fixture_init_with(&fx, &config);
     before = now;
     start_counting();
@@ -344,7 +344,7 @@ static void the_pool_has_a_ceiling(void **state)
     uint8_t *data = calloc(1, 3 << 20);
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     for (size_t i = 0; i < CONNECTIONS; i++) {
         fixture_init_with(&fx[i], &config);
         assert_int_equal(wst__ws_send(fx[i].ws, WST_BINARY, data, (i + 1) * 100000, NULL), 0);
@@ -368,7 +368,7 @@ static void the_pool_gives_what_fits(void **state)
     struct wst__ws_pool *pool;
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&pool), 0);
+    assert_int_equal(wst__ws_pool_new(&pool, no_random, NULL), 0);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(wst__pool_take(pool, &b[i], (i + 1) * 100 * KIB, (i + 1) * 100 * KIB), 0);
     wst__pool_give(pool, &b[2]);
@@ -646,7 +646,7 @@ static void what_compression_costs(void **state)
         size_t out;
 
         memset(text, 'x', sizeof text);
-        assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+        fixture_pool(&config);
         fixture_init_with(&fx, &config);
         feed_hex(&fx, "8101 61"); /* Warms the pool. */
         feed_hex(&fx, "0101 61 8000");

@@ -444,7 +444,7 @@ static void a_shared_pool(void **state)
     char *right = NULL;
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     for (size_t i = 0; i < CONNECTIONS; i++)
         fixture_init_with(&fx[i], &config);
     while (busy) {
@@ -490,7 +490,7 @@ static void feeding_another_from_a_callback(void **state)
     struct fixture fx[2];
 
     (void)state;
-    assert_int_equal(wst__ws_pool_new(&config.pool), 0);
+    fixture_pool(&config);
     fixture_init_with(&fx[0], &config);
     fixture_init_with(&fx[1], &config);
     other = &fx[1];

@@ -142,11 +142,18 @@ static const struct wst__ws_cbs chunk_cbs = {.chunk = on_chunk,
 
 static void give_random(void *arg, void *p, size_t n)
 {
-    struct fixture *fx = arg;
+    uint64_t *seed = arg;
     uint8_t *bytes = p;
 
     for (size_t i = 0; i < n; i++)
-        bytes[i] = (uint8_t)(draw(&fx->seed) >> 32);
+        bytes[i] = (uint8_t)(draw(seed) >> 32);
+}
+
+void fixture_pool(struct wst__ws_config *config)
+{
+    static uint64_t seed = 88172645463325252u;
+
+    assert_int_equal(wst__ws_pool_new(&config->pool, give_random, &seed), 0);
 }
 
 /* ---- The fixture --------------------------------------------------------------------------- */
@@ -161,8 +168,9 @@ static void init(struct fixture *fx, const struct wst__ws_config *config, bool c
         fx->config.max_message_bytes = 1 << 20;
     if (!fx->config.max_queue_bytes)
         fx->config.max_queue_bytes = 1 << 20;
+    fx->config.tally = &fx->tally;
     fx->config.random = give_random;
-    fx->config.random_arg = fx;
+    fx->config.random_arg = &fx->seed;
     trace_clear(&fx->events);
     trace_clear(&fx->output);
     assert_int_equal(wst__ws_new(&fx->ws, &fx->config, chunks ? &chunk_cbs : &cbs, fx, &fx->why),

@@ -18,6 +18,7 @@
 struct fixture {
     struct wst__ws *ws;
     struct wst__ws_config config;
+    struct wst__ws_tally tally;
     struct trace events;
     struct trace output;  /* Frames that left, unmasked again. */
     struct wst_cause why; /* Of the error that came last. */
@@ -40,6 +41,8 @@ struct fixture {
     bool pieces_open;
 };
 
+/* A pool for the connections of |config|. */
+void fixture_pool(struct wst__ws_config *config);
 /* Ceilings of 0: 1 MiB. */
 void fixture_init(struct fixture *fx, size_t max_message, size_t max_queue);
 /* The same with more of a configuration; what is 0 in it is filled in. */
