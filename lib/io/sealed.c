@@ -72,3 +72,18 @@ struct wst__sealed *wst__sealed_keep(const struct wst__sealed *box)
     copy->len = n;
     return copy;
 }
+
+bool wst__sealed_extend(struct wst__sealed **copy, const void *bytes, size_t n)
+{
+    struct wst__sealed *box = *copy;
+
+    if (!wst__sealed_fits(box, n))
+        return false;
+    box = wst__realloc(box, sizeof *box + box->len + n);
+    if (!box)
+        return false;
+    box->bytes = (uint8_t *)(box + 1);
+    wst__sealed_add(box, bytes, n);
+    *copy = box;
+    return true;
+}

@@ -40,6 +40,8 @@ static inline size_t wst__sealed_size(const struct wst__sealed *box)
 }
 /* A copy of what has not left, as small as can be; NULL: no memory.  Frees with wst__free(). */
 struct wst__sealed *wst__sealed_keep(const struct wst__sealed *box);
+/* Adds a little to such a copy, which may move; false: no memory, or it has grown enough. */
+bool wst__sealed_extend(struct wst__sealed **copy, const void *bytes, size_t n);
 void wst__sealed_clear(struct wst__sealed *box);
 
 #endif

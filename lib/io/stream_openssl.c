@@ -34,7 +34,8 @@ enum {
     BATCH = 4 * WST__RECORD, /* Sealed before they are sent: in one call. */
     PLACE_MAX = 256 * 1024,  /* Received straight to its place in one turn. */
     HANDSHAKES_A_TURN = 4,
-    IOVS_MAX = 1024 /* What sendmsg() takes on Linux. */
+    ANSWER_MAX = 256, /* What TLS says by itself: key updates, alerts. */
+    IOVS_MAX = 1024   /* What sendmsg() takes on Linux. */
 };
 
 enum phase {
@@ -262,6 +263,8 @@ static int bio_write(BIO *bio, const char *bytes, int n)
         (void)flush(s);
     if (s->write_errno != 0)
         return -1;
+    if (s->tls->held && n <= ANSWER_MAX && wst__sealed_extend(&s->tls->held, bytes, (size_t)n))
+        return n; /* TLS's own, as the answer to a key update: reading need not wait for it. */
     if (s->tls->held || !wst__sealed_fits(out, (size_t)n)) {
         BIO_set_retry_write(bio);
         return -1;

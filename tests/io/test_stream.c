@@ -681,6 +681,64 @@ static void test_key_update(void **state)
     wst__net_free(b.net);
 }
 
+enum { UPDATES = 30 };
+
+/* Does not read while it asks for new keys, again and again. */
+static void update_keys_and_read(struct conn *c)
+{
+    char byte = 0;
+    static _Thread_local char bytes[65536];
+    int n;
+
+    (void)conn_read(c, &byte, 1);
+    while (!go)
+        (void)poll(NULL, 0, 1);
+    for (int i = 0; i < UPDATES; i++) {
+        if (SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED) != 1 || !conn_write(c, &byte, 1))
+            return;
+    }
+    while (swallowed == 0) /* Until the client has seen them all. */
+        (void)poll(NULL, 0, 1);
+    while ((n = conn_read(c, bytes, sizeof bytes)) > 0)
+        swallowed += (size_t)n;
+}
+
+/* A client whose output is blocked reads on: its answers to key updates wait behind that. */
+static void test_key_update_while_blocked(void **state)
+{
+    struct both b = with(state, true);
+    struct server *s = server_start(update_keys_and_read, NULL, tls);
+    enum { SIZE = 12 * 1024 * 1024 };
+    uint8_t *out = calloc(1, SIZE);
+    struct iovec iov = {.iov_base = out, .iov_len = SIZE};
+    struct pipe p = {0};
+    struct wst_cause why;
+    size_t wrote = 1;
+
+    assert_non_null(out);
+    go = false;
+    swallowed = 0;
+    connect_to(&p, &b, s);
+    while (wrote > 0) {
+        assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
+        iov.iov_base = (uint8_t *)iov.iov_base + wrote;
+        iov.iov_len -= wrote;
+    }
+    assert_true(iov.iov_len > 0);
+    go = true;
+    pipe_expect(&p, UPDATES);
+    swallowed = 1;
+    assert_int_equal(pipe_write(&p, iov.iov_base, iov.iov_len), 0);
+    wst__stream_shutdown(p.stream);
+    world_run(b.w, &p.ended);
+    assert_int_equal(p.why.code, WST_ERR_EOF);
+    pipe_close(&p);
+    server_stop(s);
+    assert_int_equal(swallowed, SIZE); /* One byte was read before. */
+    free(out);
+    wst__net_free(b.net);
+}
+
 static atomic_int hellos; /* ClientHello messages that the server has seen. */
 
 static void on_message(int is_written, int version, int type, const void *bytes, size_t n, SSL *ssl,
@@ -958,6 +1016,7 @@ int main(void)
         IN_WORLD(test_records_in_drips),
         IN_WORLD(test_records_together),
         IN_WORLD(test_key_update),
+        IN_WORLD(test_key_update_while_blocked),
         IN_WORLD(test_renegotiation_refused),
         IN_WORLD(test_interrupted),
         IN_WORLD(test_memory_at_rest),
