@@ -1,5 +1,5 @@
 /* Equal configurations are kept once, and nothing else is. */
-#include "client/config_share.h"
+#include "client/client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,9 +123,18 @@ static void without_a_loop_nothing_is_shared(void **state)
     wst__config_put(b);
 }
 
+/* What every client owns, whatever it is configured to do (docs/performance.md). */
+static void a_client_at_rest_is_small(void **state)
+{
+    (void)state;
+    print_message("a client: %zu bytes\n", sizeof(struct wst_client));
+    assert_true(sizeof(struct wst_client) <= 696);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_at_rest_is_small),
         cmocka_unit_test(equal_ones_are_one),
         cmocka_unit_test(different_ones_are_not),
         cmocka_unit_test(without_a_loop_nothing_is_shared),

@@ -580,6 +580,53 @@ static void no_token_step(void **state)
     tale_end(t);
 }
 
+/* No step brings a token; one that the application sets is shown until it is forgotten. */
+static void a_token_that_no_step_wants(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->app.config.token_step = WST_STEP_MODE_OMIT;
+    t->w.server.open_door = true;
+    t->app.quiet = true;
+    tale_start(t);
+    tale_run(t, 100);
+    tale_skip(t);
+    (void)sim_forget_token(&t->app); /* There is none. */
+    (void)sim_set_token(&t->app, sim_token_mint(&t->w), 0);
+    sim_ws_fin(&t->w);
+    tale_run(t, 400);
+    (void)sim_forget_token(&t->app);
+    sim_ws_fin(&t->w);
+    tale_run(t, 600);
+    tale_expect(t, "[   100] > forget_token\n"
+                   "[   100] > set_token\n"
+                   "[   100] server: end\n"
+                   "[   110] closed: 1006 \"\"\n"
+                   "[   110] because: EOF (transient), next in 250 ms\n"
+                   "[   360] attempt 2\n"
+                   "[   360] GET /api/v1/ws-ticket (token 1)\n"
+                   "[   360] dial api.example.com:443\n"
+                   "[   380] ticket: 200 ticket 2\n"
+                   "[   390] dial: ready\n"
+                   "[   390] upgrade /ws (ticket 2)\n"
+                   "[   400] server: 101\n"
+                   "[   410] open\n"
+                   "[   500] > forget_token\n"
+                   "[   500] server: end\n"
+                   "[   510] closed: 1006 \"\"\n"
+                   "[   510] because: EOF (transient), next in 500 ms\n"
+                   "[  1010] attempt 3\n"
+                   "[  1010] GET /api/v1/ws-ticket\n"
+                   "[  1010] dial api.example.com:443\n"
+                   "[  1030] ticket: 200 ticket 3\n"
+                   "[  1040] dial: ready\n"
+                   "[  1040] upgrade /ws (ticket 3)\n"
+                   "[  1050] server: 101\n"
+                   "[  1060] open\n");
+    tale_end(t);
+}
+
 /* A plain reconnecting WebSocket client. */
 static void no_ticket_step(void **state)
 {
@@ -1216,6 +1263,7 @@ int main(void)
         cmocka_unit_test(serial_after_a_failed_ticket),
         cmocka_unit_test(no_parallel_dial),
         cmocka_unit_test(no_token_step),
+        cmocka_unit_test(a_token_that_no_step_wants),
         cmocka_unit_test(no_ticket_step),
         cmocka_unit_test(token_without_ticket),
         cmocka_unit_test(cookies_of_both),
