@@ -27,6 +27,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -519,19 +520,18 @@ static int load_identity(const struct wst__trust *trust, struct loaded *l, struc
 static int on_new_session(SSL *ssl, SSL_SESSION *session);
 static void on_info(const SSL *ssl, int where, int ret);
 
-/* Where an SSL_CTX keeps its trust; one number for all loops, as OpenSSL never takes one back. */
+/* Where an SSL_CTX keeps its trust: one number for all loops, as OpenSSL never takes one back. */
 static int trust_index = -1;
 
-static void make_trust_index(void)
-{
-    trust_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-}
-
+/* From any thread.  What failed for want of memory is tried anew. */
 static bool keep_trust(SSL_CTX *ctx, const struct wst__trust *trust)
 {
-    static uv_once_t once = UV_ONCE_INIT;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-    uv_once(&once, make_trust_index);
+    (void)pthread_mutex_lock(&lock);
+    if (trust_index < 0)
+        trust_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    (void)pthread_mutex_unlock(&lock);
     return trust_index >= 0 && SSL_CTX_set_ex_data(ctx, trust_index, (void *)(uintptr_t)trust) == 1;
 }
 

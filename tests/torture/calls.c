@@ -399,6 +399,7 @@ CALL(int, EVP_Q_digest,
 CALL(X509_STORE *, X509_STORE_new, (void), (), NOTHING)
 CALL(int, X509_STORE_add_cert, (X509_STORE * store, X509 *cert), (store, cert), ZERO)
 CALL(int, X509_STORE_set_flags, (X509_STORE * store, unsigned long flags), (store, flags), ZERO)
+CALL(int, X509_cmp_current_time, (const ASN1_TIME *when), (when), ZERO)
 CALL(int, X509_check_private_key, (const X509 *cert, const EVP_PKEY *key), (cert, key), ZERO)
 CALL(int, X509_VERIFY_PARAM_set1_host, (X509_VERIFY_PARAM * to, const char *name, size_t n),
      (to, name, n), ZERO)
@@ -431,6 +432,10 @@ CALL(int, OPENSSL_sk_push, (OPENSSL_STACK * stack, const void *p), (stack, p), Z
 
 CALL(SSL_CTX *, SSL_CTX_new, (const SSL_METHOD *method), (method), NOTHING)
 CALL(long, SSL_CTX_ctrl, (SSL_CTX * ctx, int command, long n, void *p), (ctx, command, n, p), ZERO)
+CALL(int, CRYPTO_get_ex_new_index,
+     (int kind, long n, void *p, CRYPTO_EX_new *make, CRYPTO_EX_dup *copy, CRYPTO_EX_free *drop),
+     (kind, n, p, make, copy, drop), MINUS(ENOMEM))
+CALL(int, SSL_CTX_set_ex_data, (SSL_CTX * ctx, int index, void *p), (ctx, index, p), ZERO)
 CALL(int, SSL_CTX_set_alpn_protos, (SSL_CTX * ctx, const unsigned char *p, unsigned n), (ctx, p, n),
      {"1", 1, 0, false})
 CALL(int, SSL_CTX_use_cert_and_key,

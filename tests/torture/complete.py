@@ -14,13 +14,14 @@ CANNOT_FAIL = """
     BIO_clear_flags BIO_free BIO_get_data BIO_meth_free BIO_set_data BIO_set_flags BIO_set_init
     CRYPTO_free ERR_clear_error ERR_get_error ERR_peek_error ERR_peek_last_error ERR_reason_error_string
     EVP_DecodeBlock EVP_EncodeBlock EVP_PKEY_free EVP_sha256 OPENSSL_sk_pop_free
-    OPENSSL_thread_stop OpenSSL_version SSL_CTX_free SSL_CTX_get0_param SSL_CTX_sess_set_new_cb
-    SSL_CTX_set1_cert_store SSL_CTX_set_options SSL_CTX_set_verify SSL_SESSION_free
-    SSL_SESSION_is_resumable SSL_free SSL_get0_alpn_selected SSL_get0_param SSL_get0_peername
-    SSL_get0_peer_certificate SSL_get_error SSL_get_ex_data SSL_get_verify_result SSL_has_pending
+    OPENSSL_thread_stop OpenSSL_version SSL_CTX_free SSL_CTX_get0_param SSL_CTX_get_ex_data
+    SSL_CTX_sess_set_new_cb SSL_CTX_set1_cert_store SSL_CTX_set_info_callback SSL_CTX_set_options
+    SSL_CTX_set_verify SSL_SESSION_free SSL_SESSION_get0_peer SSL_SESSION_is_resumable SSL_free
+    SSL_get0_alpn_selected SSL_get0_param SSL_get0_peername SSL_get0_peer_certificate SSL_get_SSL_CTX
+    SSL_get_error SSL_get_ex_data SSL_get_session SSL_get_verify_result SSL_has_pending
     SSL_session_reused SSL_set_bio SSL_set_connect_state SSL_set_shutdown TLS_client_method
-    X509_STORE_free X509_VERIFY_PARAM_set_hostflags X509_free X509_get_X509_PUBKEY
-    X509_get_default_cert_file X509_verify_cert_error_string
+    X509_STORE_free X509_VERIFY_PARAM_set_hostflags X509_free X509_get0_notAfter
+    X509_get_X509_PUBKEY X509_get_default_cert_file X509_verify_cert_error_string
     cJSON_Compare cJSON_Delete cJSON_IsArray cJSON_IsNull cJSON_IsNumber cJSON_IsObject
     cJSON_IsString
     curl_easy_cleanup curl_easy_strerror curl_free curl_getdate curl_multi_cleanup
