@@ -45,7 +45,8 @@ static void proxy_refused(struct wst_cause *why, CURL *easy,
         (void)wst__cause(why, WST_ERR_PROXY, about->step,
                          "the proxy %s refused the way to %s with status %ld", about->proxy,
                          about->place, status);
-    why->http_status = (int)status;
+    /* libcurl takes any number of a proxy for a status: as a cause it would be a close code. */
+    why->http_status = status >= 100 && status <= 999 ? (int)status : 0;
 }
 
 static bool proxy_answered(CURL *easy)

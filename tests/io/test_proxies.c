@@ -112,6 +112,24 @@ static void refusing_proxy(struct conn *c)
     (void)conn_puts(c, "HTTP/1.1 403 Filtered\r\nContent-Length: 0\r\n\r\n");
 }
 
+/* That is no status, but would be a close code. */
+static void miscounting_proxy(struct conn *c)
+{
+    char request[4096];
+
+    (void)conn_read_request(c, request, sizeof request);
+    (void)conn_puts(c, "HTTP/1.1 4001 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+/* A number below all statuses. */
+static void owing_proxy(struct conn *c)
+{
+    char request[4096];
+
+    (void)conn_read_request(c, request, sizeof request);
+    (void)conn_puts(c, "HTTP/1.1 -5 No\r\nContent-Length: 0\r\n\r\n");
+}
+
 static void babbling_proxy(struct conn *c)
 {
     char request[4096];
@@ -361,6 +379,11 @@ static void test_environment(void **state)
     server_stop(web);
 }
 
+static bool is_status(int status)
+{
+    return status == 0 || (status >= 100 && status <= 999);
+}
+
 static void expect_failure(struct world *w, struct wst__net *net, int code, const char *word)
 {
     struct server *to = server_start(greet_and_echo, NULL, tls);
@@ -368,10 +391,11 @@ static void expect_failure(struct world *w, struct wst__net *net, int code, cons
     struct call c;
 
     if (talk(w, net, "localhost", to, true, &why) != code || !strstr(why.text, word) ||
-        strstr(why.text, "hunter2"))
+        strstr(why.text, "hunter2") || !is_status(why.http_status))
         fail_msg("stream: %s %s", wst_err_name(why.code), why.text);
     (void)call_get(&c, w, net, url_of("https", "localhost", to, "/"));
-    if (c.why.code != code || !strstr(c.why.text, word) || strstr(c.why.text, "hunter2"))
+    if (c.why.code != code || !strstr(c.why.text, word) || strstr(c.why.text, "hunter2") ||
+        !is_status(c.why.http_status))
         fail_msg("http: %s %s", wst_err_name(c.why.code), c.why.text);
     server_stop(to);
 }
@@ -462,6 +486,8 @@ static void test_bad_proxies(void **state)
         int code;
         const char *word;
     } table[] = {{refusing_proxy, WST_ERR_PROXY, "403"},
+                 {miscounting_proxy, WST_ERR_PROXY, "status 4001"},
+                 {owing_proxy, WST_ERR_PROXY, "status -5"},
                  {hanging_up_proxy, WST_ERR_PROXY, "proxy"},
                  {babbling_proxy, WST_ERR_PROXY, "too large"}};
     struct world *w = *state;
