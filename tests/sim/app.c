@@ -1044,6 +1044,15 @@ static void check_secrets(struct sim_app *app, enum wst_state state)
 }
 
 /* Promise 4, and that what is not wanted is not there. */
+/* What leaves first after a sleep is asked once more, and may have to wait for its turn then. */
+static uint64_t ping_patience_ms(const struct sim_app *app)
+{
+    const struct wst_config *c = &app->config;
+    uint64_t ms = c->ping_timeout_ms + app->w->timer_late_ms + 1;
+
+    return sim_ws_blocked_since_sleep(app->w) ? ms + c->ping_interval_ms + c->ping_timeout_ms : ms;
+}
+
 void sim_app_check(struct sim_app *app)
 {
     struct sim_world *w = app->w;
@@ -1073,7 +1082,7 @@ void sim_app_check(struct sim_app *app)
         sim_fail(w, "the client is %s, and that was not told", wst_state_name(state));
     /* Promise 12. */
     if (state == WST_STATE_OPEN && !app->paused && !app->pinged &&
-        sim_ws_silent_ms(w) > app->config.ping_timeout_ms + w->timer_late_ms + 1)
+        sim_ws_silent_ms(w) > ping_patience_ms(app))
         sim_fail(w, "the peer is silent for %" PRIu64 " ms since it was pinged",
                  sim_ws_silent_ms(w));
 }

@@ -751,6 +751,7 @@ static void turn_good(struct seed *s)
     note_situation(s);
     sim_trace(&s->w, "---- the world is good");
     s->good = s->w.calm = true;
+    s->w.server.echo_max = s->app.config.max_message_bytes; /* Or it would end the link itself. */
     s->good_us = s->w.real_us;
     server->auth_down = server->same_ticket = false;
     server->token_life_s = 3600;

@@ -219,6 +219,7 @@ void sim_suspend(struct sim_world *w, uint64_t ms)
     sim_trace(w, "the machine sleeps for %llu ms", (unsigned long long)ms);
     w->real_us += ms * 1000;
     w->slept_us += ms * 1000;
+    w->woke_us = sim_mono_us(w);
     sim_ws_forget_ping(w);
 }
 

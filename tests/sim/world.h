@@ -106,6 +106,7 @@ struct sim_server {
     bool auth_down;          /* No token is good. */
     int reject_close;        /* A bad ticket: open, then this close code ... */
     int reject_status;       /* ... or this status. */
+    size_t echo_max;         /* Larger messages are not sent back; 0: all are. */
     uint64_t retry_after_ms; /* retryAfterMs in ticket replies. */
     uint64_t spread_ms;      /* reconnectSpreadMs in ticket replies. */
     bool bearer;             /* The upgrade carries the token; without tickets it must be good. */
@@ -132,6 +133,7 @@ struct sim_world {
     /* Clocks. */
     uint64_t real_us; /* Runs during sleep. */
     uint64_t slept_us;
+    uint64_t woke_us; /* Monotonic: the last time. */
     int64_t wall_offset_s;
     uint64_t polled_late_us; /* libuv's clock may be that of the kernel's last tick. */
     /* Random: for the library, and for the world. */
@@ -247,6 +249,8 @@ void sim_ws_hurry(struct sim_world *w);
 /* Since the last ping left nothing was received for so long; 0: something was.  After a sleep or a
  * pause the client asks again. */
 uint64_t sim_ws_silent_ms(const struct sim_world *w);
+/* Is the client's output blocked, and has nothing come since the machine slept? */
+bool sim_ws_blocked_since_sleep(const struct sim_world *w);
 void sim_ws_forget_ping(struct sim_world *w);
 /* Is there a connection with a WebSocket on it, over which everything passes and is answered? */
 bool sim_ws_alive(const struct sim_world *w);

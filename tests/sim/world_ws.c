@@ -475,7 +475,7 @@ static void on_whole_message(struct wst__stream *s, const struct parser *p, int 
 {
     if (p->is_tap)
         sim_app_taken(s->w, opcode, payload, n);
-    else if (!s->plan.mute)
+    else if (!s->plan.mute && (s->w->server.echo_max == 0 || n <= s->w->server.echo_max))
         send_frame(s, opcode, payload, n);
 }
 
@@ -1062,6 +1062,13 @@ uint64_t sim_ws_silent_ms(const struct sim_world *w)
     if (!s || s->pinged_us <= s->received_us)
         return 0;
     return (sim_mono_us(w) - s->pinged_us) / 1000;
+}
+
+bool sim_ws_blocked_since_sleep(const struct sim_world *w)
+{
+    const struct wst__stream *s = w->stream;
+
+    return s && s->blocked && s->received_us < w->woke_us;
 }
 
 void sim_ws_forget_ping(struct sim_world *w)
