@@ -386,6 +386,8 @@ static void free_parts(struct wst_client *cl)
     wst__free(cl->stop_reason);
     wst__free(cl->words);
     wst__free(cl->last_error);
+    if (cl->spent)
+        wst__wipe(cl->spent, sizeof *cl->spent);
     wst__free(cl->spent);
 }
 

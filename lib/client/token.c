@@ -80,10 +80,11 @@ static void log_unread(const struct wst__token *t, int err, int sys_errno)
 
     if (err == WST_ERR_CONFIG && sys_errno == EPERM)
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
-                 "token_cache: %s belongs to another user: not used; remove it, or chown it", path);
+                 "token_cache: %s belongs to another user: it is not read, but replaced", path);
     else if (err == WST_ERR_CONFIG)
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
-                 "token_cache: others may read or write %s: not used; chmod 600 it", path);
+                 "token_cache: others may use %s: it is not read, but replaced; chmod 600 keeps it",
+                 path);
     else
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache: %s could not be read (%s)",
                  path, sys_errno ? strerror(sys_errno) : wst_strerror(err));

@@ -170,7 +170,7 @@ def test_a_token_file_of_others(server, tmp_path):
     server.faults(reset=True, token=GOOD_TOKEN, ticket={"status": 503})
     path = tmp_path / "jwt"
     command = planted(server, "--once", "--token-cache", str(path))
-    shared = {"others may read or write": lambda: path.chmod(0o644)}
+    shared = {"others may use": lambda: path.chmod(0o644)}
     if os.geteuid() == 0:
         shared["belongs to another user"] = lambda: os.chown(path, 65534, 65534)
     run(*command)
