@@ -105,7 +105,7 @@ SABOTAGES = [Sabotage(*row) for row in [
     ("the ticket is logged", ["promise 8"],
      STEPS, "    cl->counts.tickets_fetched++;",
      "    cl->counts.tickets_fetched++;\n    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, \"%s\", "
-     "wst__secret_expose(&cl->ticket));",
+     "wst__secret_expose(&cl->asking->ticket));",
      "sim/test_sim_seeds", None),
     # ---- 9: credentials go home only
     ("the system's CAs are trusted beside the private one", ["promise 9", "the trust store widened"],
