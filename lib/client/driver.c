@@ -672,7 +672,7 @@ static void carry_out(struct wst_client *cl, const struct wst__action *a)
         break;
     case WST__ACT_DROP_TOKEN:
         wst__log(WST__LOG_OF(cl), WST_LOG_INFO,
-                 "the server does not take the token: another one is fetched");
+                 "the token was not accepted: it is not used any more");
         wst__token_forget_used(cl->token);
         break;
     case WST__ACT_GET_TICKET:
