@@ -85,11 +85,18 @@ ROUND_TRIPS = {"cold": 5.2, "cached": 4.2, "reconnect": 3.2}
 CLIENTS = {
     "wire": ("wire", {}),
     "wst": ("wst", {}),
+    "wire in a loop": ("wire", {"BENCH_LOOP": "1"}),
     "libwebsockets": ("lws", {}),
     "libwebsockets, 64 KiB": ("lws", {"LWS_BUFFER": "65536"}),
     "Beast": ("beast", {}),
     "Beast, tuned": ("beast", {"BEAST_TUNED": "1"}),
     "websocketpp": ("wspp", {}),
 }
-CANNOT = {("libwebsockets", "resume"), ("libwebsockets, 64 KiB", "resume"),
-          ("websocketpp", "resume")}
+OURS = ("wire", "wst", "wire in a loop")
+
+
+def can(client, cell):
+    """Is it for that row?"""
+    if client == "wire in a loop":
+        return cell.mode == "recv" and not cell.tls
+    return not cell.resume or client.startswith(("wire", "wst", "Beast"))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from cells import CANNOT, CLIENTS, Cell
+from cells import CLIENTS, OURS, Cell, can
 
 LIMIT_S = 60
 FEWER = 8
@@ -36,7 +36,7 @@ def make_certificates(folder):
 
 def messages(client, cell):
     """Peers take much longer for a small message and do fewer: a run takes as long for all."""
-    few = cell.mode in ("recv", "send") and cell.size <= 1024 and client not in ("wire", "wst")
+    few = cell.mode in ("recv", "send") and cell.size <= 1024 and client not in OURS
     return max(1, cell.count // FEWER) if few else cell.count
 
 
@@ -101,8 +101,7 @@ class Bench:
 
     def clients(self, cell):
         return [name for name, (program, _) in CLIENTS.items()
-                if os.path.exists(self.program(program))
-                and not (cell.resume and (name, "resume") in CANNOT)]
+                if os.path.exists(self.program(program)) and can(name, cell)]
 
     def rounds(self, cell, count):
         """

@@ -2,7 +2,7 @@
  * The smallest program that keeps a WebSocket open: connects, sends a greeting, prints the first
  * answer, closes.  Every attempt, the first and each reconnect, fetches its own one-time ticket.
  *
- *   cc minimal.c $(pkg-config --cflags --libs libwsticket) -o minimal
+ *   cc minimal.c $(pkg-config --cflags --libs libwsticket libuv) -o minimal
  *   ./minimal https://api.example.com [ca.pem]
  */
 #include <wsticket/wsticket.h>

@@ -57,10 +57,11 @@ static void on_drained(void *arg)
     (void)arg;
 }
 
-static void give_random(void *arg, void *p, size_t n)
+static int give_random(void *arg, void *p, size_t n)
 {
     (void)arg;
     memset(p, 0x5a, n);
+    return 0;
 }
 
 static struct wst__ws *open_ws(bool packed)

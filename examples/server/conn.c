@@ -7,9 +7,9 @@
  * The ends: the peer closes or breaks (on_close, then the handles are closed); or the owner calls
  * conn_finish, conn_drop or conn_reset, and hears nothing more.  conn_finish lingers: it shuts down
  * its own direction and reads on, discarding, until the peer has closed too or LINGER_MS have
- * passed, because closing a socket with unread input makes the kernel send a reset that can
- * overtake and destroy the last response.  Memory is freed when both libuv handles have said that
- * they are closed.
+ * passed in which nothing left, because closing a socket with unread input makes the kernel send a
+ * reset that can overtake and destroy the last response.  Memory is freed when both libuv handles
+ * have said that they are closed.
  */
 #include "conn.h"
 
@@ -54,6 +54,7 @@ struct conn {
     SSL *ssl;
     BIO *from_net, *to_net; /* owned by |ssl| */
     size_t queued;
+    size_t unsent; /* while it lingers: what had not left when last looked at */
     int open_handles;
     bool is_pipe, admin;
     bool reading, paused, frozen; /* |frozen| outlives every conn_resume */
@@ -326,6 +327,17 @@ static void timed_out(uv_timer_t *timer)
     gone(timer->data);
 }
 
+static void lingered(uv_timer_t *timer)
+{
+    struct conn *conn = timer->data;
+    size_t unsent = uv_stream_get_write_queue_size(&conn->u.stream);
+
+    if (unsent != conn->unsent)
+        conn->unsent = unsent;
+    else
+        gone(conn);
+}
+
 void conn_finish(struct conn *conn)
 {
     conn->handler = NULL;
@@ -337,7 +349,8 @@ void conn_finish(struct conn *conn)
     }
     conn->finishing = true;
     update_reading(conn);
-    (void)uv_timer_start(&conn->timer, timed_out, LINGER_MS, 0);
+    conn->unsent = uv_stream_get_write_queue_size(&conn->u.stream);
+    (void)uv_timer_start(&conn->timer, lingered, LINGER_MS, LINGER_MS);
     if (uv_shutdown(&conn->shutdown, &conn->u.stream, shut) < 0)
         conn_drop(conn);
 }

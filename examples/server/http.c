@@ -40,7 +40,7 @@ struct http_conn {
     size_t in_len, in_cap;
     struct exchange *ex; /* being read or answered */
     size_t body_left, body_cap;
-    bool running; /* inside run(): an answer given at once must not start another */
+    bool running; /* inside run(), or before one: an answer or an end leaves the rest to it */
     bool paused;
 };
 
@@ -125,6 +125,7 @@ static const char *reason_of(int status)
 static void write_response(struct http_conn *http, int status, const char *extra, const char *type,
                            const char *body, size_t len, bool keep_alive)
 {
+    const char *method = http->ex ? http->ex->req.method : NULL;
     char head[4096];
     char date[64] = "";
     char length[64] = "";
@@ -134,8 +135,8 @@ static void write_response(struct http_conn *http, int status, const char *extra
 
     if (gmtime_r(&now, &tm))
         (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    /* 1xx, 204 and 304 have no body (RFC 9112, 6.3). */
-    if (status < 200 || status == 204 || status == 304)
+    /* 1xx, 204 and 304 have no body, nor has any answer to a HEAD (RFC 9112, 6.3). */
+    if (status < 200 || status == 204 || status == 304 || (method && !strcmp(method, "HEAD")))
         len = 0;
     else
         (void)snprintf(length, sizeof length, "Content-Length: %zu\r\n", len);
@@ -167,11 +168,13 @@ void http_respond(struct exchange *ex, int status, const char *extra, const char
     struct http_conn *http = ex->http;
     bool keep_alive = ex->keep_alive;
 
-    free_exchange(ex);
-    if (!http)
+    if (!http) {
+        free_exchange(ex);
         return;
-    http->ex = NULL;
+    }
     write_response(http, status, extra, type, body, len, keep_alive);
+    free_exchange(ex);
+    http->ex = NULL;
     if (!keep_alive) {
         conn_finish(release(http));
         return;
@@ -179,8 +182,11 @@ void http_respond(struct exchange *ex, int status, const char *extra, const char
     http->phase = HTTP_HEAD;
     conn_timeout(http->conn, http->idle_ms);
     if (http->paused) {
+        /* With TLS this hands over what was kept, or tells of the end: both wait for run(). */
         http->paused = false;
+        http->running = true;
         conn_resume(http->conn);
+        http->running = false;
     }
     run(http);
 }
@@ -233,11 +239,11 @@ static void refuse(struct http_conn *http, int status, const char *why)
     char body[128];
     int n = snprintf(body, sizeof body, "{\"error\":\"%s\"}", why);
 
+    write_response(http, status, NULL, "application/json", body, (size_t)n, false);
     if (http->ex) {
         free_exchange(http->ex);
         http->ex = NULL;
     }
-    write_response(http, status, NULL, "application/json", body, (size_t)n, false);
     conn_finish(release(http));
 }
 
@@ -322,6 +328,17 @@ const char *http_header(const struct http_request *req, const char *name)
     return NULL;
 }
 
+static bool is_repeated(const struct http_request *req, const char *name)
+{
+    size_t count = 0;
+    size_t i;
+
+    for (i = 0; i < req->header_count; i++)
+        if (!strcasecmp(req->headers[i].name, name))
+            count++;
+    return count > 1;
+}
+
 static bool list_has(const char *list, const char *token)
 {
     size_t len = strlen(token);
@@ -358,6 +375,9 @@ static int begin_body(struct http_conn *http)
     http->body_left = 0;
     http->body_cap = 0;
     http->phase = HTTP_BODY;
+    /* Where the body ends must not depend on who reads it (RFC 9112, 6.3). */
+    if (is_repeated(req, "Content-Length") || is_repeated(req, "Transfer-Encoding"))
+        return 400;
     if (coding) {
         if (strcasecmp(coding, "chunked") != 0)
             return 501;

@@ -53,7 +53,7 @@ const char *log_text(char out[LOG_TEXT_LEN], const char *text)
     for (; text && *text && n < LOG_TEXT_LEN - 1; text++) {
         unsigned char c = (unsigned char)*text;
 
-        out[n++] = (char)(c < 0x20 || c == 0x7f || c == '\'' || c == '\\' ? '?' : c);
+        out[n++] = (char)(c < 0x20 || c >= 0x7f || c == '\'' || c == '\\' ? '?' : c);
     }
     out[n] = '\0';
     return out;

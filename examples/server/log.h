@@ -11,8 +11,9 @@ void log_timestamps(bool on);
  */
 void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* |text|, which came from outside, made fit to stand between quotes: control bytes, quotes and
- * backslashes become '?', the length is bounded.  NULL gives "".  Returns |out|. */
+/* |text|, which came from outside, made fit to stand between quotes: control bytes, quotes,
+ * backslashes and what is not ASCII (there are more controls) become '?', the length is bounded.
+ * NULL gives "".  Returns |out|. */
 #define LOG_TEXT_LEN 128
 const char *log_text(char out[LOG_TEXT_LEN], const char *text);
 

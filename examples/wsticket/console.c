@@ -34,12 +34,18 @@ struct console {
 
 /* ---- Lines --------------------------------------------------------------------------------- */
 
+/* For a line in its place; it is drawn again below that. */
 static void erase_countdown(struct console *c)
 {
-    uv_timer_stop(&c->timer);
     if (c->drawn)
         output_write(c->options.err, "\r\x1b[K", 4);
     c->drawn = false;
+}
+
+static void end_countdown(struct console *c)
+{
+    uv_timer_stop(&c->timer);
+    erase_countdown(c);
 }
 
 static void write_line(struct console *c, enum style style, const char *text)
@@ -123,7 +129,7 @@ static const char *text_of(struct console *c, const struct wst_cause *cause)
 {
     if (cause->text[0] == '\0')
         return wst_strerror(cause->code);
-    if (cause->close_code)
+    if (cause->code == WST_ERR_WS_CLOSED)
         return cause->text;
     c->words.len = 0;
     options_translate(cause->text, NULL, &c->words);
@@ -204,7 +210,7 @@ static void state(void *self, enum wst_state from, enum wst_state to)
 {
     struct console *c = self;
     if (from == WST_STATE_BACKOFF)
-        erase_countdown(c);
+        end_countdown(c);
     if (c->options.verbose)
         say(c, FAINT, "[WS] state: %s -> %s", wst_state_name(from), wst_state_name(to));
 }
@@ -314,11 +320,10 @@ static void ended(void *self, enum wst_state last, const struct wst_error_info *
                   int exit_status)
 {
     struct console *c = self;
+    end_countdown(c);
     /* With --once, an orderly end by the server is what was asked for. */
-    if (last != WST_STATE_FAILED || exit_status == STATUS_OK) {
-        erase_countdown(c);
+    if (last != WST_STATE_FAILED || exit_status == STATUS_OK)
         return;
-    }
     char text[400];
     snprintf(text, sizeof(text), "[WS] Giving up: %s", text_of(c, &info->cause));
     write_line(c, BAD, text);
@@ -342,7 +347,7 @@ static void *make(const struct view_options *options)
 static void close_timer(void *self)
 {
     struct console *c = self;
-    erase_countdown(c);
+    end_countdown(c);
     uv_close((uv_handle_t *)&c->timer, NULL);
 }
 

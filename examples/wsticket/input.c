@@ -118,17 +118,19 @@ static void stop_reading(struct input *in)
  * Finds the line that begins at |from|: its length, and where the next one begins.  false when it
  * is not complete yet; at the end of the input, what is left is a line.
  */
-static bool find_line(const struct input *in, size_t from, size_t *len, size_t *next)
+static bool find_line(struct input *in, size_t from, size_t *len, size_t *next)
 {
-    size_t left = in->held.len - from;
-    if (left == 0)
+    if (from == in->held.len)
         return false;
-    const char *begin = in->held.data + from;
-    const char *end = memchr(begin, '\n', left);
+    if (in->scanned < from)
+        in->scanned = from;
+    const char *begin = in->held.data + in->scanned;
+    const char *end = memchr(begin, '\n', in->held.len - in->scanned);
+    in->scanned = end ? (size_t)(end - in->held.data) : in->held.len;
     if (!end && !in->at_end)
         return false;
-    *len = end ? (size_t)(end - begin) : left;
-    *next = from + *len + (end ? 1 : 0);
+    *len = in->scanned - from;
+    *next = in->scanned + (end ? 1 : 0);
     return true;
 }
 
@@ -152,9 +154,9 @@ static bool take_line(struct input *in, const char *line, size_t len)
 /* A line beyond the limit is not collected: it is reported once, and skipped up to its end. */
 static void skip_endless(struct input *in)
 {
-    if (in->at_end || in->held.len <= in->limit || memchr(in->held.data, '\n', in->held.len))
+    if (in->at_end || in->held.len <= in->limit || in->scanned < in->held.len)
         return;
-    in->held.len = 0;
+    in->held.len = in->scanned = 0;
     if (!in->skipping)
         in->cbs->too_long(in->arg, ++in->number);
     in->skipping = true;
@@ -173,6 +175,7 @@ static void deliver(struct input *in)
             in->wanted = false;
     }
     bytes_drop(&in->held, from);
+    in->scanned = in->scanned > from ? in->scanned - from : 0;
     skip_endless(in);
     in->delivering = false;
     if (!in->wanted)

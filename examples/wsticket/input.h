@@ -45,6 +45,7 @@ struct input {
     int error;
     size_t number;     /* Of the last line that was taken, from 1. */
     struct bytes held; /* Read, not yet taken. */
+    size_t scanned;    /* So much of |held|, from the line that is next, has no line feed. */
     char chunk[65536];
 };
 

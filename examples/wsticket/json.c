@@ -40,10 +40,14 @@ static size_t utf8_length(const unsigned char *p, size_t left)
     return wrong ? 0 : n;
 }
 
-/* The escaped form of a character that JSON does not take as it is; NULL: it does (RFC 8259, 7). */
-static const char *escaped(unsigned char ch, char room[8])
+/*
+ * The escaped form of the character at |p|, valid UTF-8, when JSON does not take it as it is (RFC
+ * 8259, 7) or a terminal takes it for a control character; NULL: neither.
+ */
+static const char *escaped(const unsigned char *p, char room[8])
 {
-    switch (ch) {
+    bool c1 = p[0] == 0xc2 && p[1] < 0xa0; /* U+0080 to U+009F. */
+    switch (p[0]) {
     case '"':
         return "\\\"";
     case '\\':
@@ -55,9 +59,9 @@ static const char *escaped(unsigned char ch, char room[8])
     case '\t':
         return "\\t";
     default:
-        if (ch >= 0x20 && ch != 0x7f)
+        if (p[0] >= 0x20 && p[0] != 0x7f && !c1)
             return NULL;
-        snprintf(room, 8, "\\u%04x", ch);
+        snprintf(room, 8, "\\u%04x", c1 ? p[1] : p[0]);
         return room;
     }
 }
@@ -75,7 +79,7 @@ static void escape(struct bytes *to, const char *text, size_t len)
     while (i < len) {
         char room[8];
         size_t n = utf8_length(p + i, len - i);
-        const char *instead = n == 0 ? "\\ufffd" : escaped(p[i], room);
+        const char *instead = n == 0 ? "\\ufffd" : escaped(p + i, room);
         if (instead) {
             bytes_add(to, text + plain, i - plain);
             bytes_add(to, instead, strlen(instead));

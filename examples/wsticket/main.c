@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +27,15 @@ static void print_version(void)
            uv_version_string(), cJSON_Version());
 }
 
+/* What was printed is written; a reader that has had enough, as in "| head", is no failure. */
+static enum status flush_stdout(void)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+        return STATUS_OK;
+    fprintf(stderr, "wsticket: cannot write to stdout: %s\n", strerror(errno));
+    return STATUS_USAGE;
+}
+
 static void warn(const struct settings *s)
 {
     if (s->config.insecure)
@@ -42,12 +52,13 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* A reader that goes away is told by EPIPE. */
     settings_init(&settings);
     if (settings_parse(&settings, argc, argv)) {
-        status = STATUS_OK;
-        if (settings.help)
-            options_help();
-        else if (settings.version)
-            print_version();
-        else {
+        if (settings.help || settings.version) {
+            if (settings.help)
+                options_help();
+            else
+                print_version();
+            status = flush_stdout();
+        } else {
             warn(&settings);
             status = session_run(&settings);
         }

@@ -31,6 +31,32 @@ void usage_error(const char *format, ...)
     va_end(ap);
 }
 
+/* What is longer may be a token. */
+#define PLAIN_WORD 32U
+/* So may be a name without a slash that is longer than this: a JWT is, a file's name is not. */
+#define PLAIN_NAME 100U
+
+/* |value| as an error may repeat it: not what may be a secret in a place where it does not belong,
+ * as a URL or a header is. */
+static const char *shown_value(const char *value)
+{
+    return strlen(value) > PLAIN_WORD || strpbrk(value, ":?=@/\n") ? "..." : value;
+}
+
+/* The same of a path: a person must see which one it is; a URL, a token or a PEM text is none. */
+static const char *shown_path(const char *path)
+{
+    size_t run = 0;
+    if (strstr(path, "://"))
+        return "...";
+    for (const char *p = path; *p; p++) {
+        run = *p == '/' ? 0 : run + 1;
+        if (run > PLAIN_NAME || *p == '\n')
+            return "...";
+    }
+    return path;
+}
+
 /* ---- One value ----------------------------------------------------------------------------- */
 
 /*
@@ -55,27 +81,42 @@ static bool readable(const struct option *o, const char *path)
     }
     if (access(path, R_OK) == 0)
         return true;
-    usage_error("--%s: cannot read %s: %s", o->name, path, strerror(errno));
+    usage_error("--%s: cannot read %s: %s", o->name, shown_path(path), strerror(errno));
     return false;
 }
 
-/* Is there a PEM certificate in it, as far as can be told?  What is no file is left alone: who
- * reads a pipe leaves nothing for the library. */
-static bool holds_certificate(const struct option *o, const char *path)
+/* What a PEM file must hold, and how one in DER becomes one. */
+struct pem {
+    const char *label, *what, *convert;
+};
+
+/* Is it there, as far as can be told?  What is no file is left alone: who reads a pipe leaves
+ * nothing for the library. */
+static bool holds_pem(const struct option *o, const char *path, const struct pem *pem)
 {
     struct stat st;
     FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "re") : NULL;
     char line[128];
     bool found = !f;
     while (!found && fgets(line, sizeof(line), f))
-        found = strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, "CERTIFICATE-----");
+        found = strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, pem->label);
     if (f)
         fclose(f);
     if (!found)
-        usage_error("--%s: there is no PEM certificate in %s; one in DER becomes PEM by "
-                    "openssl x509 -inform DER -in %s",
-                    o->name, path, path);
+        usage_error("--%s: there is no PEM %s in %s; one in DER becomes PEM by "
+                    "openssl %s -inform DER -in %s",
+                    o->name, pem->what, path, pem->convert, path);
     return found;
+}
+
+/* Is what the option is for in the file? */
+static bool fits(const struct option *o, const char *path)
+{
+    static const struct pem cert = {"CERTIFICATE-----", "certificate", "x509"};
+    static const struct pem key = {"PRIVATE KEY-----", "private key", "pkey"};
+    if (o->kind == OPTION_CERTS)
+        return holds_pem(o, path, &cert);
+    return o->kind != OPTION_KEY || holds_pem(o, path, &key);
 }
 
 /* Can it be replaced by another one?  What is there already need not be of use. */
@@ -92,7 +133,8 @@ static bool replaceable(const struct option *o, const char *path)
     dir[len] = '\0';
     bool good = access(dir, W_OK | X_OK) == 0;
     if (!good)
-        usage_error("--%s: no file can be written into %s: %s", o->name, dir, strerror(errno));
+        usage_error("--%s: no file can be written into %s: %s", o->name, shown_path(dir),
+                    strerror(errno));
     free(dir);
     return good;
 }
@@ -110,7 +152,7 @@ static bool set_choice(const struct option *o, const char *value, int *to)
         bytes_add(&names, c->name, strlen(c->name));
         bytes_add(&names, c[1].name ? ", " : "", c[1].name ? 2 : 1);
     }
-    usage_error("--%s: \"%s\" is none of: %s", o->name, value, names.data);
+    usage_error("--%s: \"%s\" is none of: %s", o->name, shown_value(value), names.data);
     bytes_free(&names);
     return false;
 }
@@ -123,7 +165,7 @@ static bool set_number(const struct option *o, const char *value, unsigned *to)
         *to = (unsigned)n;
         return true;
     }
-    usage_error("--%s: \"%s\" is not a number from 0 to %llu", o->name, value,
+    usage_error("--%s: \"%s\" is not a number from 0 to %llu", o->name, shown_value(value),
                 (unsigned long long)most);
     return false;
 }
@@ -133,7 +175,7 @@ static bool set_time(const struct option *o, const char *value, uint64_t *to)
     if (value_time(value, to))
         return true;
     usage_error("--%s: \"%s\" is not a time; write 250, 250ms, 10s, 2m or 1h, at most a week",
-                o->name, value);
+                o->name, shown_value(value));
     return false;
 }
 
@@ -141,7 +183,8 @@ static bool set_size(const struct option *o, const char *value, size_t *to)
 {
     if (value_size(value, to))
         return true;
-    usage_error("--%s: \"%s\" is not a size; write 4096, 64k, 16M or 1G", o->name, value);
+    usage_error("--%s: \"%s\" is not a size; write 4096, 64k, 16M or 1G", o->name,
+                shown_value(value));
     return false;
 }
 
@@ -163,7 +206,7 @@ static bool add_codes(struct settings *s, const struct option *o, char *value)
     if (!good)
         usage_error("--%s: \"%s\" is not a list of 1 to 16 close codes (1000 to 4999), as in "
                     "1008,4401",
-                    o->name, value);
+                    o->name, shown_value(value));
     return good;
 }
 
@@ -234,8 +277,9 @@ static bool set_value(struct settings *s, const struct option *o, char *value)
         return false;
     case OPTION_FILE:
     case OPTION_CERTS:
+    case OPTION_KEY:
     case OPTION_DIR:
-        if (!readable(o, value) || (o->kind == OPTION_CERTS && !holds_certificate(o, value)))
+        if (!readable(o, value) || !fits(o, value))
             return false;
         *(const char **)(void *)to = value;
         return true;
@@ -287,6 +331,19 @@ static const struct option *find_letter(char letter)
     return NULL;
 }
 
+/* Repeats of it what can be the name alone: a value may be written right behind. */
+static void unknown_option(const char *text, bool is_long)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    if (n > (is_long ? PLAIN_WORD : 2))
+        n = 2;
+    if (!is_long && text[n] && find_letter(text[1]))
+        usage_error("%.*s is followed by something: write options apart, as in -q -v", (int)n,
+                    text);
+    else
+        usage_error("unknown option %.*s%s", (int)n, text, text[n] ? "..." : "");
+}
+
 /*
  * Reads the option at argv[*at] and its value: "--name VALUE" or "--name=VALUE", or one letter.
  * Names are not abbreviated: an option that is added later cannot change what a script means.
@@ -301,7 +358,7 @@ static bool parse_option(struct settings *s, int argc, char **argv, int *at)
                              : len == 2 ? find_letter(text[1])
                                         : NULL;
     if (!o) {
-        usage_error("unknown option %.*s", (int)len, text);
+        unknown_option(text, is_long);
         return false;
     }
     if (!o->argument && equals) {
@@ -327,7 +384,10 @@ static bool parse_word(struct settings *s, char *word, bool *command)
         return true;
     }
     if (!*command) {
-        usage_error("unknown command \"%s\": write wsticket connect URL", word);
+        if (shown_value(word) == word)
+            usage_error("unknown command \"%s\": write wsticket connect URL", word);
+        else
+            usage_error("the command is missing: write wsticket connect URL");
         return false;
     }
     if (s->config.url) {

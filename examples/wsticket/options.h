@@ -30,6 +30,7 @@ enum option_kind {
     OPTION_TEXT,     /* const char *. */
     OPTION_FILE,     /* const char *, and the file must be readable. */
     OPTION_CERTS,    /* The same, and a certificate must be in it. */
+    OPTION_KEY,      /* The same, and a private key must be in it. */
     OPTION_DIR,      /* const char *, and the directory must be readable. */
     OPTION_NEW_FILE, /* const char *, and its directory must be writable. */
     OPTION_SECRET,   /* const char *, moved out of the visible command line. */

@@ -1,11 +1,14 @@
 /*
  * Writing without making the loop wait: what fits at once, then a thread of the pool.
  */
+#define _XOPEN_SOURCE 700 /* ptsname() */
 #include "output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* write(2) that comes back from a signal. */
@@ -19,18 +22,31 @@ static ssize_t write_some(int fd, const char *data, size_t len)
 }
 
 /*
+ * Opens a terminal anew, so that O_NONBLOCK is ours alone; -1: it cannot be.  /dev/tty may be
+ * opened also by who may not open the terminal by its name, as after su(1).
+ */
+static int open_terminal(int fd)
+{
+    if (ptsname(fd)) /* The other end of a pseudo-terminal: opened anew, it is another one. */
+        return -1;
+    const char *name = tcgetpgrp(fd) != -1 ? "/dev/tty" : ttyname(fd);
+    return name ? open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+}
+
+/*
  * Writes what fits now and returns how much that was.  A pipe that is writable has room for at
- * least PIPE_BUF bytes (poll(2), pipe(7)), so that a write of so many does not block.
+ * least PIPE_BUF bytes (poll(2), pipe(7)), so that a write of so many does not block.  A terminal
+ * need not have: there only a descriptor that does not block is of use.
  */
 static size_t write_now(struct output *o, const char *data, size_t len)
 {
     size_t done = 0;
-    while (done < len) {
-        struct pollfd p = {.fd = o->fd, .events = POLLOUT};
+    while (done < len && o->now_fd != -1) {
+        struct pollfd p = {.fd = o->now_fd, .events = POLLOUT};
         if (poll(&p, 1, 0) <= 0)
             break;
         size_t piece = len - done < PIPE_BUF ? len - done : PIPE_BUF;
-        ssize_t n = write_some(o->fd, data + done, piece);
+        ssize_t n = write_some(o->now_fd, data + done, piece);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
         if (n < 0) {
@@ -93,7 +109,11 @@ static void begin(struct output *o)
 
 void output_init(struct output *o, uv_loop_t *loop, int fd, void (*changed)(void *arg), void *arg)
 {
-    *o = (struct output){.loop = loop, .fd = fd, .changed = changed, .arg = arg};
+    *o = (struct output){.loop = loop,
+                         .fd = fd,
+                         .now_fd = isatty(fd) ? open_terminal(fd) : fd,
+                         .changed = changed,
+                         .arg = arg};
     o->work.data = o;
 }
 
@@ -122,4 +142,6 @@ void output_fini(struct output *o)
 {
     bytes_free(&o->waiting);
     bytes_free(&o->writing);
+    if (o->now_fd != o->fd && o->now_fd != -1)
+        close(o->now_fd);
 }

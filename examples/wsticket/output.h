@@ -3,7 +3,8 @@
  *
  * What the kernel takes at once is written at once, so that the two keep their order.  The rest
  * waits for a thread of libuv's pool.  The descriptor is not made non-blocking: it is shared with
- * other programs (the shell's terminal, the other end of 2>&1), and they would see it too.
+ * other programs (the shell's terminal, the other end of 2>&1), and they would see it too.  A
+ * terminal is opened anew for that; when it cannot be, the pool writes everything.
  */
 #ifndef WSTICKET_OUTPUT_H
 #define WSTICKET_OUTPUT_H
@@ -15,6 +16,7 @@
 struct output {
     uv_loop_t *loop;
     int fd;
+    int now_fd; /* Where the loop writes: |fd|, or a terminal opened anew; -1: nowhere. */
     uv_work_t work;
     bool busy;                  /* The pool is writing |writing|. */
     struct bytes waiting;       /* Goes next. */

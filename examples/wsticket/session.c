@@ -20,9 +20,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Receiving pauses when so much waits for stdout, and goes on when so little does. */
-#define STDOUT_HIGH ((size_t)256 * 1024)
-#define STDOUT_LOW  ((size_t)64 * 1024)
+/* Receiving pauses when so much waits for stdout and stderr, and goes on when so little does. */
+#define OUTPUT_HIGH ((size_t)256 * 1024)
+#define OUTPUT_LOW  ((size_t)64 * 1024)
+
+/* Once the end was asked for, a pause loses what is under way: so much may wait then. */
+#define OUTPUT_MOST ((size_t)64 * 1024 * 1024)
 
 /* What a message can need in the queue beside its payload: 2 + 8 + 4 bytes of framing (RFC 6455,
  * 5.2), and the library's 24 bytes of notes. */
@@ -39,6 +42,9 @@
  * it goes first, so that its event is still shown.
  */
 #define FAREWELL_MS 5100
+
+/* The same signal so soon after is no second wish: timeout(1) sends one to us and to our group. */
+#define SAME_SIGNAL_MS 50
 
 struct session {
     /* What the user asked for, without the secrets. */
@@ -57,16 +63,22 @@ struct session {
     uv_signal_t interrupt, terminate;
     uv_timer_t farewell;
 
+    int signal; /* The last one, and when it came. */
+    uint64_t signal_at;
+
     bool open, ever_open;
-    bool end_when_open; /* stdin has ended, and what it said waits. */
-    bool asked;         /* The end was asked for: by stdin, a signal, or the reader of stdout. */
-    bool hurry;         /* Nothing is waited for any more. */
-    bool local;         /* This machine could not do its part. */
-    bool timed;         /* The timing of this connection was shown. */
-    bool rejected;      /* As it ended, the server said "not authorized". */
-    bool gone;          /* The client is. */
-    bool echo_full;     /* Reasons to pause receiving. */
-    bool stdout_full;
+    bool end_waits; /* stdin has ended, but it is too early to end: see end_of_input(). */
+    bool asked;     /* The end was asked for: by stdin, a signal, or the reader of stdout. */
+    bool hurry;     /* Nothing is waited for any more. */
+    bool given_up;  /* What waits to be sent is: by a signal, or the reader of stdout. */
+    bool lost;      /* A line was taken and not sent. */
+    bool local;     /* This machine could not do its part. */
+    bool timed;     /* The timing of this connection was shown. */
+    bool rejected;  /* As it ended, the server said "not authorized". */
+    bool gone;      /* The client is. */
+    bool echo_full; /* Reasons to pause receiving. */
+    bool output_full;
+    bool out_broken; /* stdout is, and that was told. */
     bool paused;
     uint16_t rejections[16]; /* wst_config.unauthorized_codes. */
     size_t rejection_count;
@@ -89,7 +101,7 @@ static void note(struct session *s, const char *format, ...)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-static enum status result(const struct session *s)
+static enum status outcome(const struct session *s)
 {
     if (s->local)
         return STATUS_USAGE;
@@ -112,18 +124,34 @@ static enum status result(const struct session *s)
     }
 }
 
-static bool output_is_pending(const struct session *s)
+/* Who ends by the end of stdin means that all of it was sent. */
+static enum status result(const struct session *s)
 {
-    return output_pending(&s->out) > 0 || output_pending(&s->err) > 0;
+    enum status status = outcome(s);
+    bool by_stdin = s->asked && !s->given_up;
+    return status == STATUS_OK && by_stdin && s->lost ? STATUS_USAGE : status;
+}
+
+static size_t outputs_pending(const struct session *s)
+{
+    return output_pending(&s->out) + output_pending(&s->err);
 }
 
 /*
- * Leaves without waiting for a reader of stdout that may never come: exit() would join libuv's
- * threads, one of which may be blocked in its write.
+ * Leaves without waiting for a reader of stdout that may never come, or for input that may never
+ * come: exit() would join libuv's threads, one of which may be blocked in its write or its read.
  */
 static void leave_at_once(const struct session *s)
 {
     _exit((int)result(s));
+}
+
+/* A read on the pool cannot be called back, and would keep the loop alive. */
+static void leave_a_read(const struct session *s)
+{
+    bool under_way = s->input.is_file && s->input.reading;
+    if (s->gone && under_way && (s->hurry || outputs_pending(s) == 0))
+        leave_at_once(s);
 }
 
 /* The client is gone: gives everything back, so that the loop runs dry when stdout is written. */
@@ -131,12 +159,13 @@ static void client_gone(struct wst_client *client, void *arg)
 {
     (void)client;
     struct session *s = arg;
-    s->gone = true;
     s->client = NULL;
     s->view->ended(s->shown, s->end_state, &s->end_info, (int)result(s));
     s->view->close(s->shown);
     input_close(&s->input);
-    if (s->hurry && output_is_pending(s))
+    s->gone = true;
+    leave_a_read(s);
+    if (s->hurry && outputs_pending(s) > 0)
         leave_at_once(s);
     /* From here on a signal has its ordinary effect again. */
     uv_close((uv_handle_t *)&s->interrupt, NULL);
@@ -174,9 +203,14 @@ static void end_as_asked(struct session *s)
 
 static void signaled(uv_signal_t *handle, int number)
 {
-    (void)number;
     struct session *s = handle->data;
     bool again = uv_is_active((uv_handle_t *)&s->farewell);
+    uint64_t now = uv_now(&s->loop);
+    if (number == s->signal && now - s->signal_at < SAME_SIGNAL_MS)
+        return;
+    s->signal = number;
+    s->signal_at = now;
+    s->given_up = true;
     if (again || !s->open) {
         s->asked = true;
         s->hurry = true;
@@ -187,35 +221,61 @@ static void signaled(uv_signal_t *handle, int number)
     end_as_asked(s);
 }
 
+/*
+ * stdin has ended.  That waits until what it said can be sent, and while receiving pauses for a
+ * slow reader: a stop would drop what is held back for it.
+ */
+static void end_of_input(struct session *s)
+{
+    s->end_waits = (s->offline && !s->open) || s->output_full;
+    if (!s->end_waits)
+        end_as_asked(s);
+}
+
 /* ---- Receiving pauses ---------------------------------------------------------------------- */
 
 static void update_pause(struct session *s)
 {
-    bool want = s->echo_full || s->stdout_full;
-    if (!s->client || want == s->paused)
+    bool want = s->echo_full || s->output_full;
+    bool lossy = s->asked && s->paused; /* What was held back is gone: no more after the gap. */
+    if (!s->client)
         return;
-    s->paused = want;
-    if (want)
-        wst_client_pause(s->client);
-    else
-        wst_client_resume(s->client);
+    if (want != s->paused && !lossy) {
+        s->paused = want;
+        if (want)
+            wst_client_pause(s->client);
+        else
+            wst_client_resume(s->client);
+    }
+    if (s->end_waits)
+        end_of_input(s);
 }
 
-/* stdout took something, or broke. */
+/* stdout or stderr took something, or broke. */
+static void output_changed(void *arg)
+{
+    struct session *s = arg;
+    if (outputs_pending(s) <= OUTPUT_LOW)
+        s->output_full = false;
+    update_pause(s);
+    leave_a_read(s);
+}
+
 static void stdout_changed(void *arg)
 {
     struct session *s = arg;
-    if (s->out.error && !s->asked) {
+    if (s->out.error && !s->out_broken) {
+        s->out_broken = true; /* First: the note may go to stdout. */
+        s->given_up = true;
         /* The reader has had enough, as in "| head": that is no failure. */
         if (s->out.error != EPIPE) {
-            note(s, "cannot write to stdout: %s", strerror(s->out.error));
             s->local = true;
+            note(s, "cannot write to stdout: %s", strerror(s->out.error));
         }
-        end_as_asked(s);
+        if (!s->asked)
+            end_as_asked(s);
     }
-    if (output_pending(&s->out) <= STDOUT_LOW)
-        s->stdout_full = false;
-    update_pause(s);
+    output_changed(s);
 }
 
 /* ---- stdin --------------------------------------------------------------------------------- */
@@ -223,13 +283,15 @@ static void stdout_changed(void *arg)
 static bool send_line(void *arg, const char *line, size_t len, size_t number)
 {
     struct session *s = arg;
-    int err = wst_client_send(s->client, s->send_as, line, len, NULL);
+    int err = wst_client_send(s->client, s->send_as, line, len, &s->input);
     if (err == WST_ERR_NOT_OPEN || err == WST_ERR_CLOSING || err == WST_ERR_QUEUE_FULL)
         return false;
     if (err == WST_ERR_TOO_LARGE && !s->open)
         return false; /* For the offline queue: it waits here. */
-    if (err)
+    if (err) {
         note(s, "Line %zu of stdin was not sent: %s", number, wst_strerror(err));
+        s->lost = true;
+    }
     if (wst_client_buffered(s->client) > s->low_water)
         input_pause(&s->input); /* on_drained() goes on. */
     return true;
@@ -238,6 +300,7 @@ static bool send_line(void *arg, const char *line, size_t len, size_t number)
 static void line_too_long(void *arg, size_t number)
 {
     struct session *s = arg;
+    s->lost = true;
     note(s, "Line %zu of stdin was not sent: longer than %zu bytes (--max-queue)", number,
          s->input.limit);
 }
@@ -245,14 +308,12 @@ static void line_too_long(void *arg, size_t number)
 static void input_ended(void *arg, int err)
 {
     struct session *s = arg;
-    if (err)
+    if (err) {
         note(s, "stdin cannot be read: %s", uv_strerror(err));
-    if (!s->close_on_eof)
-        return;
-    if (s->offline && !s->open)
-        s->end_when_open = true;
-    else
-        end_as_asked(s);
+        s->lost = true;
+    }
+    if (s->close_on_eof)
+        end_of_input(s);
 }
 
 static const struct input_cbs input_cbs = {
@@ -310,18 +371,19 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     s->view->open(s->shown, subprotocol);
     if (s->timing)
         wst_client_ping(client);
-    if (s->end_when_open)
-        end_as_asked(s);
+    if (s->end_waits)
+        end_of_input(s);
     else
         input_go(&s->input);
 }
 
-/* What was lost with its connection is counted there. */
+/* |ref|: the input, or NULL for an echo.  What was lost with its connection is counted there. */
 static void on_unsent(struct wst_client *client, void *ref, size_t len, int reason, void *arg)
 {
     (void)client;
-    (void)ref;
     struct session *s = arg;
+    if (ref)
+        s->lost = true;
     if (s->open)
         return;
     note(s, "A message of %zu bytes was not sent: %s", len, wst_strerror(reason));
@@ -334,7 +396,8 @@ static void send_echo(struct session *s, enum wst_message_type type, const void 
     int err = wst_client_send(s->client, type, data, len, NULL);
     if (err && err != WST_ERR_NOT_OPEN)
         note(s, "Not echoed: %s", wst_strerror(err));
-    s->echo_full = wst_client_buffered(s->client) > s->low_water;
+    /* Nothing more is echoed then, and to pause would drop what still comes. */
+    s->echo_full = !s->asked && wst_client_buffered(s->client) > s->low_water;
 }
 
 static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
@@ -345,8 +408,8 @@ static void on_message(struct wst_client *client, enum wst_message_type type, co
     s->view->message(s->shown, type, data, len);
     if (s->echo)
         send_echo(s, type, data, len);
-    if (output_pending(&s->out) > STDOUT_HIGH)
-        s->stdout_full = true;
+    if (outputs_pending(s) > (s->asked ? OUTPUT_MOST : OUTPUT_HIGH))
+        s->output_full = true;
     update_pause(s);
 }
 
@@ -403,6 +466,7 @@ static void on_ended(struct wst_client *client, enum wst_state state,
     struct session *s = arg;
     s->end_state = state;
     s->end_info = *info;
+    s->end_waits = false;
     if (s->last.code == 0)
         s->last = info->cause;
     end_client(s);
@@ -497,7 +561,7 @@ static void prepare(struct session *s, struct settings *set)
     s->end_info.next_delay_ms = WST_NO_DELAY;
     s->end_info.cause.code = WST_ERR_CANCELED;
     output_init(&s->out, &s->loop, STDOUT_FILENO, stdout_changed, s);
-    output_init(&s->err, &s->loop, STDERR_FILENO, NULL, NULL);
+    output_init(&s->err, &s->loop, STDERR_FILENO, output_changed, s);
     /* A longer line could never be queued behind what may wait already. */
     size_t taken = TAKEN(s->low_water) + OVERHEAD;
     input_init(&s->input, &s->loop, &input_cbs, s,

@@ -2,6 +2,7 @@
 #include "base/err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,10 +111,28 @@ static size_t cut_character(const char *text, size_t n)
     return more < wants ? more + 1 : 0;
 }
 
+/* U+0080 to U+009F, two bytes each, become '?': a line end is among them, and CSI. */
+static void replace_c1(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from; from++) {
+        bool c1 = from[0] == '\xc2' && ((unsigned char)from[1] & 0xe0) == 0x80;
+
+        *to++ = c1 ? '?' : *from;
+        from += c1;
+    }
+    *to = '\0';
+}
+
 void wst__clean(char *text)
 {
-    size_t n = strlen(text);
+    char *first = strchr(text, 0xc2);
+    size_t n;
 
+    if (first)
+        replace_c1(first);
+    n = strlen(text);
     for (size_t i = 0; i < n; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
             text[i] = '?';

@@ -430,24 +430,33 @@ void wst__client_handle_gone(void *client)
         all_gone(cl);
 }
 
-void wst__client_release(struct wst_client *cl)
+/* Everything is told, and no more calls of other threads are taken. */
+static void end(struct wst_client *cl)
 {
     const struct wst__ports *p = cl->ports;
 
+    wst__driver_end(cl);
+    cl->ended = true;
+    p->timer_set(p->world, &cl->timer, WST__NEVER);
+    cl->handles++;
+    p->mailbox_close(p->world, &cl->mailbox, wst__client_handle_gone, cl);
+}
+
+/* The last thing that a turn does: |cl| may be gone afterwards. */
+void wst__client_release(struct wst_client *cl)
+{
     if (cl->released)
         return;
     if (!cl->ended)
-        wst__driver_end(cl);
-    cl->ended = true;
+        end(cl);
     wst__token_sync(cl->token);
     if (wst__token_busy(cl->token))
         return; /* The token's file is being written: that asks for another turn. */
     cl->released = true;
     wst__token_free(cl->token);
     cl->token = NULL;
-    p->timer_set(p->world, &cl->timer, WST__NEVER);
-    cl->handles++;
-    p->mailbox_close(p->world, &cl->mailbox, wst__client_handle_gone, cl);
+    if (cl->handles == 0)
+        all_gone(cl);
 }
 
 /* ---- Other threads ------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "wire/deflate.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define DIAL_IDLE_MS 5000
 #define MAX_TIME_MS  (7ull * 24 * 3600 * 1000) /* A week: beyond it a time is a mistake. */
@@ -358,12 +359,15 @@ static int check_steps(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "query_name: must not be empty");
     if (!is_token(c->ticket_header) || is_reserved(c->ticket_header))
         return REJECT(why, "ticket_header: must be a header name of the application's own");
+    if (strcasecmp(c->ticket_header, "Cookie") == 0)
+        return REJECT(why,
+                      "ticket_header: cannot be Cookie, which holds name=value pairs and stands "
+                      "in a request once");
     if (*c->subprotocol_prefix && !is_token(c->subprotocol_prefix))
         return REJECT(why, "subprotocol_prefix: must be a token (RFC 9110, 5.6.2)");
-    if (strncmp(c->compress_offer, "permessage-deflate", 18) != 0 ||
-        !is_field_value(c->compress_offer))
+    if (!is_field_value(c->compress_offer) || !wst__deflate_offer_ok(c->compress_offer))
         return REJECT(why, "compress_offer: must be permessage-deflate with its parameters "
-                           "(RFC 7692, 7.1)");
+                           "(RFC 7692, 7.1; window bits are from 8 to 15)");
     if (!is_field_value(c->user_agent))
         return REJECT(why, "user_agent: must not hold control characters");
     if (!is_field_value(c->token_content_type))
@@ -378,6 +382,10 @@ static int check_steps(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "token_cache: cannot be used together with store_load");
     if (c->token_cache && !*c->token_cache)
         return REJECT(why, "token_cache: must be the name of a file");
+    if (c->ca_file && !*c->ca_file)
+        return REJECT(why, "ca_file: must be the name of a file");
+    if (c->ca_dir && !*c->ca_dir)
+        return REJECT(why, "ca_dir: must be the name of a directory");
     if (c->ca_pem && !strstr(c->ca_pem, "-----BEGIN "))
         return REJECT(why, "ca_pem: must hold certificates in PEM; a file's name goes to ca_file");
     if (!c->client_cert != !c->client_key)
@@ -386,6 +394,11 @@ static int check_steps(const struct wst_config *c, struct wst_cause *why)
         return REJECT(why, "unauthorized_count: at most %d", WST__MAX_UNAUTHORIZED);
     if (c->unauthorized_count && !c->unauthorized_codes)
         return REJECT(why, "unauthorized_codes: is NULL, but unauthorized_count is not 0");
+    for (size_t i = 0; i < c->unauthorized_count; i++) {
+        if (c->unauthorized_codes[i] < 1000 || c->unauthorized_codes[i] > 4999)
+            return REJECT(why, "unauthorized_codes[%zu]: must be a close code, from 1000 to 4999",
+                          i);
+    }
     return 0;
 }
 
@@ -400,6 +413,12 @@ int wst__config_plaintext(const struct wst__config *cfg, const struct wst__url *
                   field, url->host, "https:// or wss://");
 }
 
+/* Has any step a URL of its own? */
+static bool given_any(const struct wst_config *c)
+{
+    return c->token_url || c->ticket_url || c->ws_url;
+}
+
 /* The URL of one endpoint: as given, else derived from the base. */
 static int endpoint(struct wst__config *cfg, struct wst__url *out, const char *given,
                     const struct wst__url *base, bool base_is_ws, const char *suffix, bool ws,
@@ -411,8 +430,10 @@ static int endpoint(struct wst__config *cfg, struct wst__url *out, const char *g
         rc = wst__url_parse(out, given, ws ? WST__URL_WS : WST__URL_HTTP, field, why);
     else if (base->host)
         rc = wst__url_derive(out, base, base_is_ws, suffix, ws);
-    else
+    else if (given_any(&cfg->c))
         return REJECT(why, "%s: is needed (or url, from which it derives)", field);
+    else
+        return REJECT(why, "url: is needed (or each step's own: token_url, ticket_url, ws_url)");
     if (rc == WST_ERR_NOMEM)
         return wst__cause(why, rc, WST_STEP_NONE, "out of memory");
     if (rc != 0 && !given)

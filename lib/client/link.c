@@ -381,11 +381,11 @@ static inline size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n
 
 /* ---- The upgrade --------------------------------------------------------------------------- */
 
-static void random_bytes(void *arg, void *p, size_t n)
+static int random_bytes(void *arg, void *p, size_t n)
 {
     const struct wst__ports *ports = arg;
 
-    (void)ports->random(ports->world, p, n);
+    return ports->random(ports->world, p, n);
 }
 
 static int begin_messages(struct wst__link *link, struct wst_cause *why)

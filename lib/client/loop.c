@@ -47,11 +47,6 @@ static int port_random(void *world, void *p, size_t n)
     return wst__entropy_take(&io_of(world)->entropy, p, n);
 }
 
-static void mask_bytes(void *world, void *p, size_t n)
-{
-    (void)port_random(world, p, n);
-}
-
 static void port_timer_set(void *world, struct wst__timer *t, uint64_t due_ms)
 {
     wst__timer_set(&io_of(world)->timers, t, due_ms);
@@ -222,7 +217,7 @@ int wst_loop_new(struct wst_loop **out, struct uv_loop_s *uv)
     loop->ports = real_ports;
     loop->ports.world = loop;
     loop->ports.configs = &loop->configs;
-    rc = wst__ws_pool_new(&loop->ports.ws_pool, mask_bytes, loop);
+    rc = wst__ws_pool_new(&loop->ports.ws_pool, port_random, loop);
     if (rc == 0)
         rc = wst__io_init(&loop->io, uv);
     if (rc != 0) {

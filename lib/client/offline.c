@@ -70,6 +70,8 @@ static int check(const struct wst_client *cl, enum wst_message_type type, const 
 
     if (!q || !wst__driver_wants(cl))
         return WST_ERR_NOT_OPEN;
+    if (q->refusal != 0)
+        return q->refusal; /* Sent again, it would come round in the same step, for ever. */
     used = q->payload + q->count * WST__OFFLINE_EACH;
     if (type == WST_TEXT && !wst__utf8_valid(data, len))
         return WST_ERR_BAD_UTF8;
@@ -143,10 +145,13 @@ void wst__offline_send(struct wst_client *cl)
         struct wst__waiting *m = pop(q);
         int rc = wst__link_send(cl->link, m->type, m->data, m->len, m->ref);
 
-        if (rc == 0)
+        if (rc == 0) {
             drop(m);
-        else /* There is room for it, but perhaps no memory. */
+        } else { /* There is room for it, but perhaps no memory, or no masking key. */
+            q->refusal = rc;
             report(cl, m, rc);
+            q->refusal = 0;
+        }
         wst__driver_ask(cl);
     }
 }

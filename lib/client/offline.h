@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* What a message costs beside its payload: more than it does in the send queue, into which
- * everything that waits must fit. */
+ * everything that waits must fit, compressed or not. */
 #define WST__OFFLINE_EACH 64
 
 struct wst__waiting; /* One message. */
@@ -27,6 +27,7 @@ struct wst__offline {
     size_t payload;
     uint64_t starts; /* Accepted, */
     uint64_t ends;   /* and their terminal events. */
+    int refusal;     /* While a message is told that the connection could not take: why. */
 };
 
 /* What waits; of NULL, a queue that is off: nothing. */
@@ -46,7 +47,7 @@ static inline void wst__offline_start(struct wst__offline *q)
 }
 
 /* Accepts a message.  NOT_OPEN (it is off, or no connection is wanted), QUEUE_FULL, TOO_LARGE,
- * BAD_UTF8, NOMEM. */
+ * BAD_UTF8, NOMEM; or what the connection, which is open, has refused another one with. */
 int wst__offline_add(struct wst_client *cl, enum wst_message_type type, const void *data,
                      size_t len, void *ref);
 /* When the first one will be too old, on the monotonic clock; WST__NEVER. */

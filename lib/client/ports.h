@@ -72,8 +72,9 @@ struct wst__ports {
                        const struct wst__stream_cbs *cbs, void *arg, struct wst__stream **out);
     /*
      * Writes as much as the kernel takes now, in one call and as few TLS records as fit; |wrote|
-     * says how much.  Less than all: |writable| follows.  Negative: the stream is broken (RESET,
-     * EOF, TLS, IO in |why|), |ended| does not follow.
+     * says how much.  Less than all: |writable| follows, or |ended|, behind what has come, when
+     * the stream has broken and is read.  Negative: it has broken and is not read (RESET, EOF, TLS,
+     * IO in |why|), |ended| does not follow.
      */
     int (*stream_write)(void *world, struct wst__stream *s, const struct iovec *iov, size_t count,
                         size_t *wrote, struct wst_cause *why);

@@ -180,20 +180,24 @@ void wst__token_loaded(struct wst_client *client, uint64_t request,
 /* ---- The store: writing -------------------------------------------------------------------- */
 
 static void save(struct wst__token *t);
+static int remove_file(struct wst__token *t);
 
 static void on_written(void *arg, int err, int sys_errno, const void *data, size_t n)
 {
     struct wst__token *t = arg;
     struct wst_client *cl = t->client;
+    bool replaces = t->replaces;
 
     (void)data;
     (void)n;
-    t->writing = false;
+    t->writing = t->replaces = false;
     if (err != 0)
         wst__log(WST__LOG_OF(cl), WST_LOG_WARN, "token_cache could not be written (%s)",
                  sys_errno ? strerror(sys_errno) : wst_strerror(err));
     if (t->dirty)
         save(t);
+    else if (err != 0 && replaces)
+        t->writing = remove_file(t) == 0; /* The one before may be another user's. */
     if (!t->writing && cl->closing)
         wst__driver_ask(cl);
 }
@@ -234,6 +238,7 @@ static int write_file(struct wst__token *t)
     if (rc == 0)
         rc = ports->file_replace(ports->world, path, b.data, b.len, on_written, t, &file);
     wst__buf_fini(&b);
+    t->replaces = rc == 0;
     if (rc != WST_ERR_TOO_LARGE)
         return rc;
     wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,

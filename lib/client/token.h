@@ -32,7 +32,8 @@ struct wst__token {
     bool refresh_stalled; /* Step 1 was not answered in time: this one is used while it is good. */
     /* The store. */
     bool loaded;           /* The store has been asked, or there is none. */
-    bool writing;          /* A file operation is under way. */
+    bool writing;          /* A file operation is under way, */
+    bool replaces;         /* which puts a token where perhaps another one is. */
     bool dirty;            /* Another one must follow it. */
     uint64_t load_request; /* Of the application's store; 0: none under way. */
     void (*on_loaded)(struct wst_client *client);

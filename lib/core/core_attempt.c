@@ -240,11 +240,13 @@ void wst__attempt_ticket_ok(struct wst__core *c, const struct wst__event *ev,
     begin_step(c, ev, out);
 }
 
-/* A 401 to the ticket's request: the token is dropped, and another one tried in this attempt. */
-static bool wants_another_token(const struct wst__core *c, const struct wst__failure *f)
+/* A 401 to the ticket's request: the token is dropped, and another one tried in this attempt, as
+ * long as it has time. */
+static bool wants_another_token(const struct wst__core *c, const struct wst__failure *f,
+                                uint64_t now_ms)
 {
     return c->policy->token_step && !c->token_retried && c->dial != WST__DIAL_DEAD &&
-           f->verdict == WST_VERDICT_DEFAULT &&
+           !wst__is_due(c->attempt_due, now_ms) && f->verdict == WST_VERDICT_DEFAULT &&
            wst__verdict(c->policy, f, false) == WST_CLASS_TOKEN;
 }
 
@@ -255,7 +257,7 @@ void wst__attempt_ticket_failed(struct wst__core *c, const struct wst__event *ev
 
     c->step_due = WST__NEVER;
     f.step = WST_STEP_TICKET;
-    if (wants_another_token(c, &f)) {
+    if (wants_another_token(c, &f, ev->now_ms)) {
         c->token_retried = true;
         wst__core_emit(c, WST__ACT_DROP_TOKEN, out);
         wst__core_enter(c, WST_STATE_TOKEN, out);

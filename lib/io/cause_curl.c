@@ -105,6 +105,13 @@ static void not_connected(struct wst_cause *why, CURL *easy,
     char text[WST__ERRNO_TEXT];
     const char *reason = error ? wst__errno_text(error, text) : "no address answered";
 
+    if (error == 0 && about->no_socket != 0) {
+        (void)wst__cause(why, about->no_socket == ENOMEM ? WST_ERR_NOMEM : WST_ERR_IO, about->step,
+                         "no socket could be made for %s: %s", about->place,
+                         wst__errno_text(about->no_socket, text));
+        why->sys_errno = about->no_socket;
+        return;
+    }
     if (*about->proxy)
         (void)wst__cause(why, WST_ERR_PROXY, about->step, "the proxy %s cannot be reached: %s",
                          about->proxy, reason);

@@ -22,6 +22,7 @@ struct wst__transfer_about {
     bool plain;             /* Without TLS. */
     const char *interface;  /* NULL: any. */
     const char *error_text; /* CURLOPT_ERRORBUFFER. */
+    int no_socket;          /* wst__multi_no_socket(). */
 };
 
 /* Fills in |why| for a transfer that ended with |result|, which is not CURLE_OK. */

@@ -78,7 +78,8 @@ static void on_done(struct wst__transfer *t, CURLcode result)
                                         .proxy = d->proxy_name,
                                         .through_http = d->through_http,
                                         .interface = d->net->interface,
-                                        .error_text = d->error_text};
+                                        .error_text = d->error_text,
+                                        .no_socket = wst__multi_no_socket(t->multi)};
     struct wst_cause why = {0};
 
     if (result != CURLE_OK)

@@ -224,7 +224,8 @@ static void explain(struct wst__http *h, CURLcode result, struct wst_cause *why)
                                         .sent = h->transfer.sent_told,
                                         .plain = !h->secure,
                                         .interface = h->net->interface,
-                                        .error_text = h->error_text};
+                                        .error_text = h->error_text,
+                                        .no_socket = wst__multi_no_socket(h->transfer.multi)};
 
     if (is_long_line(h, result))
         h->too_large = "max_header_bytes";
@@ -241,10 +242,15 @@ static void take_answer(struct wst__http *h, struct wst_cause *why)
     long status = 0;
 
     (void)curl_easy_getinfo(h->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-    a->status = (int)status;
+    /* libcurl takes any number of a server for a status: as a cause it would be a close code. */
+    a->status = status >= 100 && status <= 999 ? (int)status : 0;
     if (status / 100 == 3)
         read_location(h);
-    if (status == 407)
+    if (a->status == 0)
+        (void)wst__cause(why, WST_ERR_HTTP, h->step,
+                         "%s answered with a status that is none (RFC 9110, 15): %ld", h->host,
+                         status);
+    else if (status == 407)
         (void)wst__cause(why, WST_ERR_PROXY_AUTH, h->step,
                          "%s wants other proxy credentials (407); they belong in the proxy's "
                          "URL: http://USER:PASSWORD@HOST:PORT",

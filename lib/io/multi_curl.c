@@ -22,6 +22,7 @@
 #include "io/tls_openssl.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -68,6 +69,7 @@ struct wst__multi {
     struct sock **socks; /* By descriptor. */
     size_t sock_count;
     struct sock *suspects;        /* They may have been closed silently. */
+    int no_socket;                /* Why the last one could not be made, for want of what; or 0. */
     int keep_fd;                  /* Not to be closed, but handed over; -1: none. */
     uv_poll_t *kept;              /* What watched it, once libcurl has let go of it. */
     struct wst__transfer told;    /* Head of the ring of those whose request has left. */
@@ -213,6 +215,12 @@ static struct sock *new_sock(struct wst__multi *m, int fd, bool ours)
 
 static void watch(struct sock *s, int wanted);
 
+/* The machine has none to give, whatever the address. */
+static bool is_want(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     struct wst__multi *m = arg;
@@ -222,6 +230,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     struct sock *s;
 
     (void)purpose;
+    m->no_socket = fd < 0 && is_want(errno) ? errno : 0;
     if (fd < 0)
         return CURL_SOCKET_BAD;
     /* The one of the last address was closed silently, and libcurl takes this one for the same. */
@@ -231,6 +240,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     }
     s = new_sock(m, fd, true);
     if (!s) {
+        m->no_socket = ENOMEM;
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -706,6 +716,11 @@ int wst__multi_get(struct wst__io *io, struct wst__trust *trust, struct wst__mul
     m->refs++;
     *out = m;
     return 0;
+}
+
+int wst__multi_no_socket(const struct wst__multi *m)
+{
+    return m->no_socket;
 }
 
 void wst__multi_unref(struct wst__multi *m)

@@ -42,8 +42,9 @@ void wst__multis_distrust(struct wst__io *io);
  */
 int wst__multi_get(struct wst__io *io, struct wst__trust *trust, struct wst__multi **out);
 void wst__multi_unref(struct wst__multi *m);
-/* What its transfers share: TLS sessions. */
-CURLSH *wst__multi_share(struct wst__multi *m);
+/* The errno for which the last socket could not be made, whatever its address: EMFILE, ENFILE,
+ * ENOBUFS, ENOMEM; else 0.  libcurl does not keep it. */
+int wst__multi_no_socket(const struct wst__multi *m);
 
 /* A new easy handle with what all have in common.  NOMEM. */
 int wst__transfer_init(struct wst__transfer *t, struct wst__multi *m);

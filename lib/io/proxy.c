@@ -18,6 +18,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* HOST:PORT of a host as long as DNS allows (RFC 1035, 2.3.4); texts have room for less. */
+enum { NAME_SIZE = 253 + sizeof ":65535" };
+
 /* The first variable of the list that is set; an empty one counts as not set, as in libcurl. */
 static const char *first_of(const char *(*env)(const char *name), const char *const *names)
 {
@@ -77,25 +80,27 @@ static bool is_place(const char *name)
 /* Refuses by name what cannot serve all three steps. */
 static int check(const char *url, int code, enum wst_step step, struct wst_cause *why)
 {
-    char name[128];
+    char name[NAME_SIZE];
 
     wst__proxy_name(url, name, sizeof name);
     if (known_scheme(url) && (is_place(name) || !*url || *name == '('))
         return 0;
     if (known_scheme(url))
-        return wst__cause(why, code, step,
-                          "proxy: \"%s\" is no place of a proxy; it must be HOST:PORT, with a port "
-                          "from 1 to 65535",
-                          name);
+        return wst__cause(
+            why, code, step,
+            "proxy: \"%.120s\" is no place of a proxy; it must be HOST:PORT, with a port "
+            "from 1 to 65535",
+            name);
     if (scheme_is(url, "https"))
         return wst__cause(why, code, step,
-                          "proxy: the https:// proxy %s cannot carry the WebSocket; "
+                          "proxy: the https:// proxy %.120s cannot carry the WebSocket; "
                           "use an http:// or socks5h:// one",
                           name);
-    return wst__cause(why, code, step,
-                      "proxy: the proxy %s has an unknown scheme; http, socks4, socks4a, socks5 "
-                      "and socks5h are known",
-                      name);
+    return wst__cause(
+        why, code, step,
+        "proxy: the proxy %.120s has an unknown scheme; http, socks4, socks4a, socks5 "
+        "and socks5h are known",
+        name);
 }
 
 /* Copies, also NULL; false when out of memory. */
@@ -182,7 +187,7 @@ static bool is_loopback(const char *host, size_t n)
 /* The same of a proxy's host. */
 static bool proxy_is_loopback(const char *url)
 {
-    char name[128];
+    char name[NAME_SIZE];
 
     wst__proxy_name(url, name, sizeof name);
     return is_loopback(name, *name == '[' ? strcspn(name, "]") + 1 : strcspn(name, ":"));

@@ -11,7 +11,8 @@
  * Writing.  Plain bytes go to sendmsg() as they come.  TLS records are sealed into a shared outbox
  * and leave in one send(), always with MSG_NOSIGNAL.  What the kernel does not take stays with the
  * stream, and the writer is told only of what has really left; it offers the rest again, the same
- * bytes first, as they may be sealed already.
+ * bytes first, as they may be sealed already.  A write that fails is told by the end, too, if there
+ * is a reader: what the peer said before it went lies in front of that.
  */
 #include "io/stream_openssl.h"
 
@@ -93,6 +94,7 @@ struct wst__stream {
     bool write_wants_read; /* Writing goes on when something was read. */
     bool blocked;          /* The writer was told to wait. */
     bool shutting;         /* Our side ends when |held| has left. */
+    bool drains;           /* Writing has failed: what has come is read, then it ends. */
     char host[];
 };
 
@@ -184,6 +186,8 @@ static void end_by_peer(struct wst__stream *s, int error)
 {
     struct wst_cause why;
 
+    if (s->drains)
+        error = s->write_errno;
     if (s->phase == HANDSHAKE)
         (void)wst__tls_text_cause(&why, WST_STEP_CONNECT, s->host, "the connection ended in it");
     else if (error == 0)
@@ -200,6 +204,20 @@ static void end_by_memory(struct wst__stream *s)
 
     (void)wst__cause(&why, WST_ERR_NOMEM, WST_STEP_CONNECT, "out of memory");
     end(s, &why);
+}
+
+/*
+ * Writing has failed.  What the peer has said before lies there still, and tells more than the
+ * failure: so a reader that reads gets it first, then the end.  To shut the socket down sees to it
+ * that there is one, whatever has failed.  False: nobody reads.
+ */
+static bool drain(struct wst__stream *s)
+{
+    if (!s->drains && s->phase == READY && s->reading && !s->read_blocked) {
+        s->drains = true;
+        (void)shutdown(s->fd, SHUT_RDWR);
+    }
+    return s->drains;
 }
 
 /* ---- Sealed bytes out ---------------------------------------------------------------------- */
@@ -455,7 +473,8 @@ static void judge(struct wst__stream *s, int rc, struct wst_cause *why)
         (void)wst__cause(why, WST_ERR_EOF, WST_STEP_CONNECT, "%s ended the connection", s->host);
         break;
     default:
-        if (s->write_errno != 0)
+        /* If OpenSSL knows why, the peer has said it: with an alert. */
+        if (s->write_errno != 0 && ERR_peek_error() == 0)
             (void)system_cause(s, why, s->write_errno);
         else
             (void)wst__tls_error_cause(why, WST_STEP_CONNECT, s->host, s->tls->ssl);
@@ -674,6 +693,8 @@ static void on_writable(struct wst__stream *s)
 {
     if (!flush_held(s) && s->write_errno == 0)
         return;
+    if (s->write_errno != 0 && drain(s))
+        return;
     if (s->shutting)
         end_our_side(s);
     if (s->read_blocked) {
@@ -866,11 +887,22 @@ static size_t size_of(const struct iovec *iov, size_t count)
     return n;
 }
 
+/* Writing has failed with |s->write_errno|: the writer is told now, or waits for the end. */
+static int write_broke(struct wst__stream *s, struct wst_cause *why)
+{
+    if (!drain(s))
+        return system_cause(s, why, s->write_errno);
+    s->blocked = true;
+    return 0;
+}
+
 /* What follows when not all was taken, but |n| bytes or an error. */
 static int not_all(struct wst__stream *s, ssize_t n, struct wst_cause *why)
 {
-    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-        return system_cause(s, why, s->write_errno = errno);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        s->write_errno = errno;
+        return write_broke(s, why);
+    }
     s->blocked = true;
     return 0;
 }
@@ -978,7 +1010,7 @@ static int write_tls(struct wst__stream *s, const struct iovec *iov, size_t coun
         (void)flush(s);
     }
     if (rc == 0 && s->write_errno != 0)
-        rc = system_cause(s, why, s->write_errno);
+        rc = write_broke(s, why);
     if (rc != 0)
         return rc;
     *wrote = s->tls->credit;
@@ -1000,7 +1032,7 @@ static WST__NOINLINE int write_any(struct wst__stream *s, const struct iovec *io
     if (s->phase != READY)
         return wst__cause(why, WST_ERR_EOF, WST_STEP_CONNECT, "the connection has ended");
     if (s->write_errno != 0)
-        return system_cause(s, why, s->write_errno);
+        return write_broke(s, why);
     s->blocked = s->write_wants_read; /* Until something was read it would wait again. */
     rc = s->tls ? write_tls(s, iov, count, wrote, why) : write_pieces(s, iov, count, wrote, why);
     if (s->blocked || s->polled != UV_READABLE)

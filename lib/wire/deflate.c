@@ -20,7 +20,8 @@ enum {
     MEMORY_LEVEL = 8, /* and its usual memory. */
     LEAST_BITS = 9,   /* zlib makes no raw stream with a smaller window. */
     TAIL = 4,
-    SLACK = 16, /* A flush adds a few bytes to deflateBound(). */
+    SLACK = 16,  /* A flush adds a few bytes to deflateBound(). */
+    GROWTH = 16, /* What a message may grow by, for the sake of the next one. */
     WINDOW_MAX = 32768
 };
 
@@ -79,6 +80,16 @@ static bool begin_out(struct wst__deflate *d)
     return d->packs;
 }
 
+/*
+ * Is it worth it to send |made| bytes for |n|?  With context takeover also when that is a little
+ * more: what was packed is in the window.  What grows by more than a little fills the window with
+ * noise, which is no loss; and who sends it has room for |n| bytes, not for 5 more in each 16 KiB.
+ */
+static bool is_worth_it(const struct wst__deflate *d, size_t made, size_t n)
+{
+    return made < n || (!d->params.client_forgets && made <= n + GROWTH);
+}
+
 bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,
                        size_t n, struct wst__block *out, size_t *made)
 {
@@ -98,11 +109,12 @@ bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const 
     fits = deflate(&d->out, Z_SYNC_FLUSH) == Z_OK && d->out.avail_out > 0;
     *made = bound - d->out.avail_out - TAIL;
     d->out.next_in = NULL;
-    if (!fits)
-        wst__deflate_unsent(d);
+    fits = fits && is_worth_it(d, *made, n);
     if (d->params.client_forgets)
         end_out(d);
-    if (fits && (*made < n || !d->params.client_forgets))
+    if (!fits)
+        wst__deflate_unsent(d);
+    if (fits)
         return true;
     wst__pool_give(pool, out);
     return false;

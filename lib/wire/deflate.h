@@ -31,6 +31,9 @@ struct wst__deflate_params {
 int wst__deflate_agree(struct wst__deflate_params *params, const char *offered, const char *agreed,
                        struct wst_cause *why);
 
+/* Is |offered| such a list, and can each of it be offered? */
+bool wst__deflate_offer_ok(const char *offered);
+
 struct wst__deflate;
 /* Messages of less than |least| bytes are not compressed.  NULL: out of memory. */
 struct wst__deflate *wst__deflate_new(const struct wst__deflate_params *params, size_t least);
@@ -38,8 +41,9 @@ void wst__deflate_free(struct wst__deflate *d);
 
 /*
  * Compresses a message into |out|, an empty block that is taken from the pool and must be given
- * back; |*made| bytes.  False: it must be sent as it is (too short; no memory; a window of 8 bits,
- * which zlib cannot make; or it would not become smaller, and nothing depends on it).
+ * back; |*made| bytes, which are at most 16 more than |n|.  False: it must be sent as it is (too
+ * short; no memory; a window of 8 bits, which zlib cannot make; or it would not become smaller, and
+ * nothing depends on it).
  */
 bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,
                        size_t n, struct wst__block *out, size_t *made);

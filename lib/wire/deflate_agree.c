@@ -157,3 +157,17 @@ int wst__deflate_agree(struct wst__deflate_params *params, const char *offered, 
                       "the server chose permessage-deflate in a way that we did not offer "
                       "(RFC 7692, 7.1)");
 }
+
+bool wst__deflate_offer_ok(const char *offered)
+{
+    struct wst__span offers = {offered, strlen(offered)};
+    struct wst__span element;
+    struct terms offer;
+    size_t count = 0;
+
+    for (; wst__list_next(&offers, &element); count++) {
+        if (!read_terms(&offer, element))
+            return false;
+    }
+    return count > 0;
+}

@@ -190,6 +190,14 @@ static int fail_memory(struct wst__ws *ws, struct wst_cause *why)
     return fail(ws, why, WST_ERR_NOMEM, CLOSE_INTERNAL, "out of memory");
 }
 
+/* An answer cannot be queued. */
+static int fail_answer(struct wst__ws *ws, struct wst_cause *why, int err)
+{
+    if (err == WST_ERR_ENTROPY)
+        return fail(ws, why, err, CLOSE_INTERNAL, "no random numbers to be had for a masking key");
+    return fail_memory(ws, why);
+}
+
 /* The message under way cannot be taken. */
 static int fail_message(struct wst__ws *ws, struct wst_cause *why, int err)
 {
@@ -219,6 +227,7 @@ static int take_close(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst
 {
     char reason[REASON_MAX + 1] = "";
     int code = CLOSE_NONE;
+    int rc = 0;
 
     if (n == 1)
         return fail_protocol(ws, why, "a close frame of one byte (RFC 6455, 5.5.1)");
@@ -233,8 +242,10 @@ static int take_close(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst
     ws->over = true;
     ws->close_received = true;
     /* The answer: the same code, unless it was we who began. */
-    if (!ws->closing && queue_close(ws, n ? code : 0, NULL, 0) != 0)
-        return fail_memory(ws, why);
+    if (!ws->closing)
+        rc = queue_close(ws, n ? code : 0, NULL, 0);
+    if (rc != 0)
+        return fail_answer(ws, why, rc);
     (void)ws->cbs->closed(ws->arg, code, reason, n ? n - 2 : 0);
     return STOP;
 }
@@ -242,13 +253,14 @@ static int take_close(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst
 static int take_control(struct wst__ws *ws, unsigned opcode, const uint8_t *p, size_t n,
                         struct wst_cause *why)
 {
+    int rc;
+
     if (opcode == OPCODE_CLOSE)
         return take_close(ws, p, n, why);
     if (opcode == OPCODE_PONG)
         return ws->cbs->pong(ws->arg, p, n) ? GO_ON : STOP;
-    if (wst__outbox_pong(&ws->outbox, &ws->env, p, n) != 0)
-        return fail_memory(ws, why);
-    return GO_ON;
+    rc = wst__outbox_pong(&ws->outbox, &ws->env, p, n);
+    return rc == 0 ? GO_ON : fail_answer(ws, why, rc);
 }
 
 /* ---- Messages (RFC 6455, 5.4 and 5.6) ------------------------------------------------------ */

@@ -23,8 +23,8 @@ struct wst__ws; /* Opaque. */
  * most 4 MiB and four parsers are kept for the next one.  Not for two threads at once.
  */
 struct wst__ws_pool;
-/* |random| fills |p| with unpredictable bytes, for masking keys; it never fails.  NOMEM. */
-int wst__ws_pool_new(struct wst__ws_pool **out, void (*random)(void *arg, void *p, size_t n),
+/* |random| fills |p| with unpredictable bytes, for masking keys, or returns ENTROPY.  NOMEM. */
+int wst__ws_pool_new(struct wst__ws_pool **out, int (*random)(void *arg, void *p, size_t n),
                      void *random_arg);
 /* After the last connection that used it.  NULL does nothing. */
 void wst__ws_pool_free(struct wst__ws_pool *pool);
@@ -37,7 +37,7 @@ struct wst__ws_tally {
 
 struct wst__ws_config {
     struct wst__ws_pool *pool; /* Borrowed.  NULL: the connection makes one of its own, */
-    void (*random)(void *arg, void *p, size_t n); /* with this. */
+    int (*random)(void *arg, void *p, size_t n); /* with this. */
     void *random_arg;
     struct wst__ws_tally
         *tally;               /* It is added to, and outlives the connection.  NULL: the pool's. */
@@ -81,8 +81,8 @@ void wst__ws_free(struct wst__ws *ws, void (*unsent)(void *arg, void *ref, size_
  * Feeds received bytes; all of them are used unless a callback returned false or an error ended
  * it: |*used| tells.  A message that lies whole in |bytes| is handed out without a copy.  Errors:
  * WS_PROTOCOL, WS_BAD_UTF8, WS_TOO_LARGE (close_code in |why| is what we answer: 1002, 1007, 1009;
- * that close frame has been queued and nothing further is read), NOMEM (1011, if there is memory
- * left for that frame).  Bytes after the peer's close frame or an error are ignored.
+ * that close frame has been queued and nothing further is read), NOMEM and ENTROPY (1011, if that
+ * frame can still be made).  Bytes after the peer's close frame or an error are ignored.
  *
  * Callbacks may send, ping and close; they may not feed or free |ws|.
  *
@@ -98,7 +98,8 @@ uint8_t *wst__ws_place(struct wst__ws *ws, size_t *room);
 int wst__ws_placed(struct wst__ws *ws, size_t n, struct wst_cause *why);
 
 /* Queues a message, masked.  QUEUE_FULL (the ceiling counts payload, framing and 24 bytes of notes
- * on each message), TOO_LARGE, BAD_UTF8, STATE, NOT_OPEN (a close was queued), INVALID, NOMEM. */
+ * on each message), TOO_LARGE, BAD_UTF8, STATE, NOT_OPEN (a close was queued), INVALID, NOMEM,
+ * ENTROPY. */
 int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                  void *ref);
 /*
@@ -110,10 +111,10 @@ int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *dat
 int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                        unsigned flags, void *ref);
 /* Queues a ping; it goes ahead of data that has not begun to leave.  NOT_OPEN, INVALID (> 125),
- * QUEUE_FULL (64 have not left yet), NOMEM. */
+ * QUEUE_FULL (64 have not left yet), NOMEM, ENTROPY. */
 int wst__ws_ping(struct wst__ws *ws, const void *payload, size_t n);
 /* Queues the close frame behind everything.  |code| 0: none.  INVALID (code, reason), NOT_OPEN,
- * NOMEM. */
+ * NOMEM, ENTROPY. */
 int wst__ws_close(struct wst__ws *ws, int code, const char *reason, size_t n);
 
 /* The bytes to send next, as up to |max| pieces (three are never too few); returns their number,

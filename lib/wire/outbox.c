@@ -138,7 +138,7 @@ static size_t write_long_head(uint8_t *to, uint8_t first, uint64_t n)
     return size;
 }
 
-/* Writes a whole frame. */
+/* Writes a whole frame; a masking key is there. */
 static inline void write_frame(const struct wst__ws_env *env, uint8_t *to, uint8_t first,
                                const uint8_t *data, size_t n)
 {
@@ -177,13 +177,12 @@ static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env
 {
     size_t frame = head_size(n) + n;
     size_t need = frame + sizeof(struct mark);
+    int rc = wst__pool_need_key(env->pool);
 
-    if (o->low - o->tail < need) {
-        int rc = o->block.data ? reserve(o, env, need) : take_block(o, env->pool, need);
-
-        if (rc != 0)
-            return rc;
-    }
+    if (rc == 0 && o->low - o->tail < need)
+        rc = o->block.data ? reserve(o, env, need) : take_block(o, env->pool, need);
+    if (rc != 0)
+        return rc;
     write_frame(env, put_mark(o, frame, ref, size), first, data, n);
     return 0;
 }
@@ -304,11 +303,14 @@ static int reserve_control(struct wst__outbox *o)
 static int add_control(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t opcode,
                        const uint8_t *payload, size_t n)
 {
-    int rc = reserve_control(o);
-    struct wst__controls *c = o->control;
+    int rc = wst__pool_need_key(env->pool);
+    struct wst__controls *c;
 
+    if (rc == 0)
+        rc = reserve_control(o);
     if (rc != 0)
         return rc;
+    c = o->control;
     write_frame(env, c->bytes + c->tail, (uint8_t)(FIN | opcode), payload, n);
     c->tail += CONTROL_HEAD + (uint32_t)n;
     return 0;

@@ -55,17 +55,17 @@ int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, ui
                         const void *data, size_t n, void *ref);
 /*
  * Adds a data frame: |first| is its first byte (FIN, RSV, opcode).  |size| is what is told about
- * the message at its end: the application's bytes.  QUEUE_FULL, TOO_LARGE, NOMEM.
+ * the message at its end: the application's bytes.  QUEUE_FULL, TOO_LARGE, NOMEM, ENTROPY.
  */
 int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size);
-/* Adds the close frame, behind everything and whatever the ceiling.  NOMEM. */
+/* Adds the close frame, behind everything and whatever the ceiling.  NOMEM, ENTROPY. */
 int wst__outbox_close(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
                       size_t n);
-/* Adds a ping.  QUEUE_FULL, NOMEM. */
+/* Adds a ping.  QUEUE_FULL, NOMEM, ENTROPY. */
 int wst__outbox_ping(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
                      size_t n);
-/* Adds a pong; once output is blocked it replaces the one that waits.  NOMEM. */
+/* Adds a pong; once output is blocked it replaces the one that waits.  NOMEM, ENTROPY. */
 int wst__outbox_pong(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
                      size_t n);
 

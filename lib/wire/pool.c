@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "wire/message.h"
 
-int wst__ws_pool_new(struct wst__ws_pool **out, void (*random)(void *arg, void *p, size_t n),
+int wst__ws_pool_new(struct wst__ws_pool **out, int (*random)(void *arg, void *p, size_t n),
                      void *random_arg)
 {
     struct wst__ws_pool *pool = wst__calloc(1, sizeof *pool);

@@ -35,7 +35,7 @@ struct wst__ws_pool {
     struct wst__block blocks[WST__POOL_BLOCKS];
     size_t blocks_count;
     size_t blocks_bytes;
-    void (*random)(void *arg, void *p, size_t n); /* Fills |keys|. */
+    int (*random)(void *arg, void *p, size_t n); /* Fills |keys|; ENTROPY. */
     void *random_arg;
     size_t burst;               /* The block that a send queue gave back last had so many bytes. */
     struct wst__ws_tally tally; /* Of connections that have no other. */
@@ -91,13 +91,21 @@ static inline void wst__pool_give(struct wst__ws_pool *pool, struct wst__block *
         pool->small = old;
 }
 
-/* A masking key that nobody has seen (RFC 6455, 5.3 and 10.3). */
+/* Sees to it that there is a masking key.  ENTROPY: none is to be had; an old one is never used
+ * again. */
+static inline int wst__pool_need_key(struct wst__ws_pool *pool)
+{
+    int rc = 0;
+
+    if (pool->keys_left < 4) {
+        rc = pool->random(pool->random_arg, pool->keys, sizeof pool->keys);
+        pool->keys_left = rc == 0 ? sizeof pool->keys : 0;
+    }
+    return rc;
+}
+/* A masking key that nobody has seen (RFC 6455, 5.3 and 10.3), once there is one. */
 static inline void wst__pool_key(struct wst__ws_pool *pool, uint8_t key[4])
 {
-    if (pool->keys_left < 4) {
-        pool->random(pool->random_arg, pool->keys, sizeof pool->keys);
-        pool->keys_left = sizeof pool->keys;
-    }
     pool->keys_left -= 4;
     memcpy(key, pool->keys + pool->keys_left, 4);
 }

@@ -169,6 +169,9 @@ static void test_a_text_is_one_clean_line(void **state)
                                           {"\xe2\x82\xac", "\xe2\x82\xac"},
                                           {"x\xf0\x9f\x98", "x"},
                                           {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+                                          {"a\xc2\x9b\xc2\x85z", "a??z"}, /* CSI, NEL. */
+                                          {"\xc2\x80\xc2\x9f\xc2\xa0", "??\xc2\xa0"},
+                                          {"a\xc2", "a"},
                                           {"\x80\x80", "\x80\x80"}};
     struct wst_cause cause;
     char text[300];

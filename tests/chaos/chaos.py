@@ -30,7 +30,7 @@ def arguments():
     parser.add_argument("--clients", type=int, default=250)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--faults", type=int, help="default: each once")
-    parser.add_argument("--only", help="this fault alone, again and again")
+    parser.add_argument("--only", action="append", help="this fault, again and again")
     return parser.parse_args()
 
 
@@ -218,7 +218,7 @@ class Story:
         order = Faults(stage, chance).all()
         chance.shuffle(order)
         if ARGS.only:
-            order = [fault for fault in order if fault.__name__ == ARGS.only]
+            order = [fault for fault in order if fault.__name__ in ARGS.only]
         for number in range(ARGS.faults or len(order)):
             fault = order[number % len(order)]
             began = time.monotonic()

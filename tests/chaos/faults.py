@@ -40,10 +40,14 @@ class Faults:
         return lambda status: status["groups"][name][key]
 
     def _server(self):
-        """One that somebody is connected to."""
-        def busy():
-            return [server for server in self.stage.servers if server.stats()["webSocketsOpen"]]
-        return self.chance.choice(wait_until(busy, "somebody to be connected", PATIENCE))
+        """One that hears somebody: connections whose clients are long gone are not enough."""
+        before = {server: server.stats()["messages"] for server in self.stage.servers}
+
+        def heard():
+            self.fleet.say("chat")
+            return [server for server in self.stage.servers
+                    if server.stats()["messages"] > before[server]]
+        return self.chance.choice(wait_until(heard, "a server to hear somebody", PATIENCE))
 
     def _wait_any(self, name):
         """Waits until somebody of that group is open."""
@@ -94,21 +98,22 @@ class Faults:
 
     def tickets_come_late(self):
         """tickets are answered when most of their life is over: they are not used"""
-        stale = self._grows(self._code("TICKET_STALE"), 3)
+        victim, stale = self._server(), self._grows(self._code("TICKET_STALE"), 3)
         for server in self.stage.servers:
             server.faults(ticket={"delayMs": int(850 * self.stage.ticket_life_s)})
-        self._server().drop_all()
+        victim.drop_all()
         stale("tickets that are too old")
         for server in self.stage.servers:
             server.reset_faults()
 
     def upgrades_come_late(self):
         """upgrades take so long to be looked at that their tickets expire on the way"""
+        victim = self._server()
         refused = self._grows(lambda now: sum(server.log_count("ticket invalid or expired")
                                               for server in self.stage.servers))
         for server in self.stage.servers:
             server.faults(upgrade={"delayMs": int(1100 * self.stage.ticket_life_s)})
-        self._server().drop_all()
+        victim.drop_all()
         refused("tickets that expired on the way")
         for server in self.stage.servers:
             server.reset_faults()
@@ -126,9 +131,9 @@ class Faults:
 
     def redis_paused(self):
         """Redis is stopped while clients look for tickets"""
-        refused = self._grows(lambda now: now["soft"], 3)
+        victim, refused = self._server(), self._grows(lambda now: now["soft"], 3)
         self.stage.redis.pause()
-        self._server().drop_all()
+        victim.drop_all()
         refused("refusals with 503")
         self.stage.redis.resume()
 

@@ -9,7 +9,7 @@
  * process then holds what its libraries keep for good.  The second one obeys the words on stdin:
  *
  *   status   prints one JSON object
- *   chat     everybody who is open sends a message and waits for its echo
+ *   chat     everybody who is open, and waits for no echo, sends a message and waits for its echo
  *   quit     half of the clients are stopped first, then all are closed; prints the last object
  *
  * A line of the trace is "MICROSECONDS CLIENT EVENT ...", on the wall clock, as Redis has it:
@@ -281,7 +281,7 @@ static void chat(struct fleet *f)
         char text[48];
         int n;
 
-        if (!m->open)
+        if (!m->open || m->awaits_echo)
             continue;
         n = snprintf(text, sizeof text, "client %u says %u", m->number, ++m->said);
         m->awaits_echo = wst_client_send(m->client, WST_TEXT, text, (size_t)n, NULL) == 0;

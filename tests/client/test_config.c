@@ -178,6 +178,7 @@ static void wrong_strings(void **state)
     REJECTED(query_name, "");
     REJECTED(ticket_header, "Sec-WebSocket-Key");
     REJECTED(ticket_header, "Host");
+    REJECTED(ticket_header, "cookie");
     REJECTED(subprotocol_prefix, "a b");
     REJECTED(user_agent, "a\r\nb");
     REJECTED(token_content_type, "a\nb");
@@ -194,6 +195,14 @@ static void wrong_strings(void **state)
     REJECTED(ticket_success_value, "{");
     REJECTED(tls_min, "1.1");
     REJECTED(ca_pem, "/etc/ssl/ca.pem");
+    REJECTED(ca_file, "");
+    REJECTED(ca_dir, "");
+    REJECTED(compress_offer, "");
+    REJECTED(compress_offer, "permessage-deflated");
+    REJECTED(compress_offer, "permessage-deflate; " SECRET);
+    REJECTED(compress_offer, "permessage-deflate; server_max_window_bits");
+    REJECTED(compress_offer, "permessage-deflate; server_max_window_bits=99");
+    REJECTED(compress_offer, "permessage-deflate, permessage-deflate; client_max_window_bits=7");
     REJECTED(token_cache, "");
     REJECTED(client_cert, "file.pem");
 }
@@ -228,6 +237,7 @@ static void wrong_numbers(void **state)
 
 static void wrong_together(void **state)
 {
+    static const uint16_t too_large[] = {1008, 5000};
     struct wst_config c = base_config();
 
     (void)state;
@@ -246,7 +256,13 @@ static void wrong_together(void **state)
     check_rejected(c, "upgrade_bearer");
     c = base_config();
     c.url = NULL;
+    check_rejected(c, "url");
+    c.ws_url = "wss://api.example.com/ws";
     check_rejected(c, "token_url");
+    c = base_config();
+    c.unauthorized_codes = too_large;
+    c.unauthorized_count = 2;
+    check_rejected(c, "unauthorized_codes[1]");
     c = base_config();
     c.header_count = 1;
     check_rejected(c, "headers");

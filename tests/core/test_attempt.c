@@ -962,6 +962,27 @@ static void auth_failures_count_only_when_they_are_running(void **arg)
     assert_int_equal(t.core.auth_failures, 1);
 }
 
+/* A refusal whose body stalls is told when the attempt's time is up: it is told, not retried. */
+static void no_other_token_is_tried_when_the_attempt_has_no_time_left(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    tale_begin(&t, &p);
+    tale_event(&t, 0, WST__EV_START);
+    tale_event(&t, 10, WST__EV_TOKEN_OK);
+    tale_event(&t, 11, WST__EV_TICKET_SENT);
+    t.ev.failure = http(401);
+    tale_event(&t, p.attempt_timeout_ms, WST__EV_TICKET_FAILED);
+    tale_expect(&t, "[     0] start: idle -> token, #1 begins, ensure token, dial\n"
+                    "[    10] token ok: token -> ticket, get ticket\n"
+                    "[    11] ticket sent\n"
+                    "[ 30000] ticket failed: drop link, drop token, ticket -> backoff,\n"
+                    "         #1 failed (ticket 401: token; 250 ms)\n");
+}
+
 static void another_failure_of_step_1_after_a_401_is_that_failure(void **arg)
 {
     struct wst__policy p;
@@ -1198,6 +1219,7 @@ int main(void)
         cmocka_unit_test(two_refused_tokens_are_an_auth_failure_and_two_of_those_give_up),
         cmocka_unit_test(no_other_token_to_be_had_is_an_auth_failure),
         cmocka_unit_test(auth_failures_count_only_when_they_are_running),
+        cmocka_unit_test(no_other_token_is_tried_when_the_attempt_has_no_time_left),
         cmocka_unit_test(another_failure_of_step_1_after_a_401_is_that_failure),
         cmocka_unit_test(without_a_token_step_a_401_is_an_auth_failure),
         cmocka_unit_test(stop_while_the_token_is_fetched),

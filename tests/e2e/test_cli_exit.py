@@ -1,10 +1,8 @@
 """How wsticket ends: exit statuses, signals, --once."""
 
-import base64
-import hashlib
-import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -13,6 +11,7 @@ import pytest
 
 from cli import Cli, run
 from plainserver import PlainServer
+from rawserver import CLOSE, answer_close, frame, upgraded
 from wstserver import Server
 
 PLAIN = ["connect", "--no-ticket", "--base-delay", "20ms", "--cap", "100ms"]
@@ -94,6 +93,17 @@ def test_a_second_signal_does_not_wait(deaf):
         cli.signal(signal.SIGINT)
         assert cli.wait() == 0
         assert time.monotonic() - start < 4
+
+
+@pytest.mark.quick
+def test_a_signal_that_comes_twice_at_once_is_one():
+    """timeout(1) sends it to its child, then to the group that the child is in."""
+    with PlainServer() as server, Cli(*PLAIN, server.url) as cli:
+        cli.wait_open()
+        for _ in range(20):
+            cli.signal(signal.SIGTERM)
+        assert cli.wait() == 0
+        assert cli.err[-1] == "[WS] Disconnected { code: 1000, reason: '', wasClean: true }"
 
 
 @pytest.fixture
@@ -213,18 +223,43 @@ def test_quiet_tells_only_why_it_ends(nobody):
 
 def answer_close_with(listener, code):
     """Accepts one upgrade, and answers the client's close frame with |code|."""
-    link, _ = listener.accept()
-    with link, link.makefile("rb") as stream:
-        key = ""
-        while (line := stream.readline().strip()):
-            key = line.split()[1] if re.match(rb"(?i)sec-websocket-key:", line) else key
-        accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-        link.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                     b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + base64.b64encode(accept)
-                     + b"\r\n\r\n")
+    with upgraded(listener) as link, link.makefile("rb") as stream:
         assert stream.read(2) == b"\x88\x82"  # Close, masked, with a code.
         stream.read(6)
-        link.sendall(b"\x88\x02" + code.to_bytes(2, "big"))
+        link.sendall(frame(CLOSE, code.to_bytes(2, "big")))
+
+
+def reset(link):
+    """Ends a connection with a RST."""
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    link.close()
+
+
+@pytest.mark.parametrize("by,status", [("the end of stdin", 1), ("a signal, later", 0),
+                                       ("a signal, before", 0)])
+def test_a_line_that_was_taken_and_not_sent(by, status):
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            Cli(*PLAIN, "--close-on-eof",
+                f"ws://127.0.0.1:{listener.getsockname()[1]}/") as cli:
+        link = upgraded(listener)
+        cli.send(b"a" * 12000000 + b"\n")  # More than the kernel takes.
+        link.recv(1)
+        if by == "a signal, before":
+            cli.signal(signal.SIGINT)
+            cli.signal(signal.SIGTERM)
+            assert cli.wait() == status
+            link.close()
+            return
+        reset(link)
+        cli.wait_err(r"Not sent: 1 messages \(12000000 bytes\) that were queued")
+        with upgraded(listener) as link:
+            cli.wait_open(2)
+            if by == "the end of stdin":
+                cli.end_stdin()
+            else:
+                cli.signal(signal.SIGINT)
+            answer_close(link)
+            assert cli.wait() == status
 
 
 @pytest.mark.quick

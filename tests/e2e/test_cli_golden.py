@@ -160,6 +160,25 @@ def test_reason_cannot_steer_the_terminal():
                 in cli.err)
 
 
+def test_what_we_close_for_is_told_in_our_words():
+    with PlainServer(greeting=["x" * 1001]) as server:
+        done = run("connect", "--no-ticket", "--once", "--max-message", "1000", server.url)
+    assert done.returncode == 3
+    assert detail(done.stderr.splitlines()) == [
+        "[WS] connect: the server sent a message larger than --max-message (protocol, attempt 1, "
+        "no further attempt)"]
+    assert "max_message" not in done.stderr
+
+
+def test_a_reason_is_not_told_in_our_words():
+    with PlainServer() as server, Cli("connect", "--no-ticket", "--once", server.url) as cli:
+        cli.wait_open()
+        server.close(4000, "max_message_bytes")
+        cli.wait()
+        assert detail(cli.err)[0].startswith(
+            "[WS] connect: the server closed the WebSocket with code 4000: max_message_bytes (")
+
+
 def test_the_life_that_is_configured(server):
     with Cli("connect", "--ticket-life", "90s", server.url) as cli:
         cli.wait_err(re.escape("(one-time, 90s TTL)..."))
@@ -440,7 +459,7 @@ def test_json_transcript(server):
 
 
 def test_json_messages():
-    text = "quote \" backslash \\ tab \t nul \0 line\nfeed \x7f é ✅ 𝄞"
+    text = "quote \" backslash \\ tab \t nul \0 line\nfeed \x7f é ✅ 𝄞 \x80\x9b31m\x9f\xa0"
     with PlainServer(greeting=[text, b"\x00\xff\x10", b"", b"ab", ""]) as server, \
             Cli("connect", "--no-ticket", "--json", server.url) as cli:
         cli.wait_event("message", 5)
@@ -452,7 +471,8 @@ def test_json_messages():
             ("text", text, None), ("binary", None, "AP8Q"), ("binary", None, ""),
             ("binary", None, "YWI="), ("text", "", None)]
         for line in cli.out:
-            assert not re.search(r"[\x00-\x1f\x7f]", line)
+            assert not re.search(r"[\x00-\x1f\x7f-\x9f]", line)
+        assert r"\u0080\u009b31m\u009f" "\xa0" in cli.out[events.index(messages[0])]
 
 
 def test_json_when_it_gives_up(server):

@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import socket
 import subprocess
 import time
 
@@ -140,7 +141,7 @@ def test_a_directory_as_stdin(server):
     fd = os.open("/", os.O_RDONLY)
     try:
         with Cli(*PLAIN, "--close-on-eof", server.url, stdin=fd) as cli:
-            assert cli.wait() == 0
+            assert cli.wait() == 1
             assert any("stdin cannot be read: illegal operation on a directory" in line
                        for line in cli.err)
     finally:
@@ -157,6 +158,16 @@ def test_lines_that_cannot_be_sent(server):
         cli.wait_err(r"^\[WS\] Line 2 of stdin was not sent: a text message must be valid UTF-8$")
         cli.wait_err(r"^\[WS\] Line 3 of stdin was not sent: longer than \d+ bytes")
         assert cli.stop() == 0
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("line", [b"\xff\xfe\n", b"z" * 5000 + b"\n"])
+def test_a_script_sees_that_a_line_was_not_sent(server, line):
+    with Cli(*PLAIN, "--max-queue", "4k", "--close-on-eof", server.url) as cli:
+        cli.send(line + b"after\n")
+        cli.end_stdin()
+        assert cli.wait() == 1
+        assert server.received == ["after"]
 
 
 def test_an_endless_line_is_not_collected(server):
@@ -237,6 +248,50 @@ def test_interrupted_with_input_waiting(server):
 def test_run_without_anything_to_say(server):
     done = run(*PLAIN, "--close-on-eof", server.url, stdin="")
     assert done.returncode == 0 and done.stdout == ""
+
+
+@pytest.fixture
+def blocked():
+    """A stdin that is no stream, and whose read blocks."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        yield theirs
+
+
+# Not under valgrind, which takes the stack of the thread that is left blocked for a leak.
+@pytest.mark.quick
+@pytest.mark.parametrize("by", ["the server", "a signal", "a signal between two connections"])
+def test_a_read_that_blocks_does_not_hold_up_the_end(server, blocked, by):
+    between = by == "a signal between two connections"
+    how = ["--once"] if by == "the server" else ["--base-delay", "60s", "--cap", "60s"]
+    with Cli(*PLAIN, *how, server.url, stdin=blocked, wrap=[]) as cli:
+        cli.wait_open()
+        if by == "the server":
+            server.close(1000)
+        if between:
+            server.drop()
+            cli.wait_err("Reconnecting in")
+        if how != ["--once"]:
+            cli.signal(signal.SIGINT)
+        assert cli.wait() == 0
+        assert between or any("code: 1000" in line for line in cli.err)
+
+
+def test_a_read_that_blocks_does_not_cut_off_the_output(blocked):
+    """More than a pipe takes is written to its end, and then the program leaves."""
+    read, write = os.pipe()
+    with PlainServer(greeting=["g" * 200000]) as server, \
+            Cli(*PLAIN, "--once", server.url, stdin=blocked, stdout=write, wrap=[]) as cli:
+        os.close(write)
+        cli.wait_open()
+        server.close(1000)
+        cli.wait_err("Disconnected")
+        shown = b""
+        while len(shown) < 200001 and (piece := os.read(read, 65536)):
+            shown += piece
+        assert shown == b"g" * 200000 + b"\n"
+        assert cli.wait() == 0
+    os.close(read)
 
 
 OFFLINE = [*PLAIN, "--offline-messages", "3"]

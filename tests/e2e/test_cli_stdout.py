@@ -3,13 +3,16 @@
 import os
 import pty
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
 from cli import WRAP, WSTICKET, Cli, environment, eventually
 from plainserver import PlainServer
+from rawserver import BINARY, TEXT, answer_close, frame, upgraded
 
 PLAIN = ["connect", "--no-ticket", "--base-delay", "20ms", "--cap", "100ms"]
 
@@ -63,11 +66,32 @@ def test_a_reader_that_goes_away_is_no_failure():
 
 
 @pytest.mark.quick
-def test_a_full_disk_is_one():
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_a_full_disk_is_one(how):
     with PlainServer(greeting=["text"]) as server, open("/dev/full", "wb") as full, \
-            Cli(*PLAIN, server.url, stdout=full) as cli:
+            Cli(*PLAIN, *how, server.url, stdout=full) as cli:
         assert cli.wait() == 1
-        assert "[WS] cannot write to stdout: No space left on device" in cli.err
+        assert how or "[WS] cannot write to stdout: No space left on device" in cli.err
+
+
+def answer_late(listener, text):
+    """Sends a message once the client has begun to close."""
+    with upgraded(listener) as link:
+        answer_close(link, late=frame(TEXT, text))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("how", [[], ["--quiet"]])
+def test_a_full_disk_after_the_end_was_asked_for(how):
+    with socket.create_server(("127.0.0.1", 0)) as listener, open("/dev/full", "wb") as full:
+        server = threading.Thread(target=answer_late, args=(listener, b"late"))
+        server.start()
+        with Cli(*PLAIN, "--close-on-eof", *how,
+                 f"ws://127.0.0.1:{listener.getsockname()[1]}/", stdin=subprocess.DEVNULL,
+                 stdout=full) as cli:
+            assert cli.wait() == 1
+            assert how or "[WS] cannot write to stdout: No space left on device" in cli.err
+        server.join()
 
 
 def resident(pid):
@@ -97,6 +121,67 @@ def test_a_slow_reader_pauses_the_server():
             sending.result(20)
             assert got == count * 65536
             assert cli.stop() == 0
+        os.close(read)
+
+
+def lines_of(fd, count):
+    """Reads so many lines, perhaps more."""
+    got = 0
+    while got < count:
+        data = os.read(fd, 1 << 20)
+        assert data, f"it ended after {got} lines"
+        got += data.count(b"\n")
+
+
+def test_a_slow_reader_of_stderr_pauses_the_server():
+    """Each binary message is a line there; nobody reads it, and memory stays bounded."""
+    count = 240000
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        read, write = os.pipe()
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        with Cli(*PLAIN, "--ping-interval", "0", url, stderr=write) as cli, \
+                upgraded(listener) as link:
+            os.close(write)
+            link.settimeout(1)
+            rest = memoryview(frame(BINARY, b"b" * 100) * count)
+            with pytest.raises(TimeoutError):
+                while rest:
+                    rest = rest[link.send(rest):]
+            assert rest, "it comes to a standstill before everything has been sent"
+            link.settimeout(None)
+            sending = threading.Thread(target=link.sendall, args=(rest,))
+            sending.start()
+            lines_of(read, count)  # And those of the connection.
+            sending.join()
+            assert cli.process.poll() is None
+            cli.process.kill()
+        os.close(read)
+
+
+def test_the_end_of_stdin_waits_for_a_slow_reader():
+    """Everything that the server sends before it answers our close is printed."""
+    count = 24000
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        read, write = os.pipe()
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        with Cli(*PLAIN, "--ping-interval", "0", "--close-timeout", "20s", "--close-on-eof", url,
+                 stdout=write) as cli, upgraded(listener) as link:
+            os.close(write)
+            link.settimeout(1)
+            rest = memoryview(frame(TEXT, b"t" * 1000) * count)
+            with pytest.raises(TimeoutError):
+                while rest:
+                    rest = rest[link.send(rest):]
+            cli.end_stdin()
+            with pytest.raises(TimeoutError):
+                link.recv(1)  # No close frame while nobody reads.
+            link.settimeout(None)
+            answering = threading.Thread(target=answer_close, args=(link, rest))
+            answering.start()
+            lines_of(read, count)
+            answering.join()
+            assert cli.wait() == 0
+            assert any("code: 1000" in line for line in cli.err)
         os.close(read)
 
 

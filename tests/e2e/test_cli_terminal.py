@@ -116,6 +116,19 @@ def test_the_countdown_is_erased_by_an_interrupt(nobody):
         term.wait("\r\x1b\\[K$")
 
 
+def test_the_countdown_goes_on_below_a_line(nobody):
+    with Terminal() as term, \
+            Cli(*PLAIN, "--base-delay", "60s", "--cap", "60s", "--offline-messages", "1",
+                "--offline-age", "1ms", nobody, stderr=term.theirs, TERM="xterm") as cli:
+        term.wait(r"next attempt in \d+\.\d s")
+        cli.send("a line\n")
+        term.wait(r"(?s)was not sent.*next attempt in \d+\.\d s")
+        assert sum("next attempt in" in line for line in term.screen()) == 2, "the cause, and it"
+        cli.signal(signal.SIGINT)
+        assert cli.wait() == 3
+        term.wait("\r\x1b\\[K$")
+
+
 def test_quiet_draws_no_countdown(nobody):
     with Terminal() as term, \
             Cli(*PLAIN, "--base-delay", "300ms", "--max-attempts", "2", "--quiet", nobody,
@@ -123,6 +136,38 @@ def test_quiet_draws_no_countdown(nobody):
         assert cli.wait() == 3
         term.wait("Giving up")
         assert "next attempt" not in term.text
+
+
+@pytest.mark.quick
+def test_a_terminal_that_nobody_reads_does_not_hold_up_the_loop():
+    """It takes a few bytes more and more slowly than a pipe; pings are answered meanwhile."""
+    wanted = [f"{i} " + "x" * 1000 for i in range(200)]
+    with Terminal() as term, PlainServer() as server, \
+            Cli(*PLAIN, server.url, stdout=term.theirs) as cli:
+        cli.wait_open()
+        server.send(*wanted).result(PATIENCE)
+        server.ping().result(PATIENCE)  # It comes after the messages.
+        assert os.get_blocking(term.theirs), "the terminal is not ours alone"
+        assert term.wait("199 x{1000}\r\n").split("\r\n") == [*wanted, ""]
+        assert cli.stop() == 0
+
+
+@pytest.mark.quick
+def test_both_outputs_on_one_terminal_keep_their_order():
+    with Terminal() as term, PlainServer(greeting=["one", "two"]) as server, \
+            Cli(*PLAIN, server.url, stdout=term.theirs, stderr=term.theirs,
+                TERM="dumb") as cli:
+        assert "Connected ✅\r\none\r\ntwo\r\n" in term.wait("two\r\n")
+        assert cli.stop() == 0
+
+
+def test_the_other_end_of_a_terminal():
+    """It is a terminal, too, but opening it anew makes another one: the pool writes."""
+    with Terminal() as term, PlainServer(greeting=["one"]) as server, \
+            Cli(*PLAIN, server.url, stdout=term.ours) as cli:
+        ready, _, _ = select.select([term.theirs], [], [], PATIENCE)
+        assert ready and os.read(term.theirs, 100) == b"one\n"
+        assert cli.stop() == 0
 
 
 def test_ctrl_c_on_the_terminal_itself():

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from cli import TOP, run
+from cli import PATIENCE, TOP, WRAP, WSTICKET, environment, run
 
 pytestmark = pytest.mark.quick
 
@@ -141,6 +141,25 @@ def test_version(args):
                         r"cJSON [\d.]+\)\n", done.stdout)
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_full_disk(option):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*WRAP, WSTICKET, option], stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=PATIENCE, env=environment())
+    assert done.returncode == 1
+    assert done.stderr == "wsticket: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_reader_that_has_gone(option):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as gone:
+        done = subprocess.run([*WRAP, WSTICKET, option], stdout=gone, stderr=subprocess.PIPE,
+                              text=True, timeout=PATIENCE, env=environment())
+    assert done.returncode == 0 and done.stderr == ""
+
+
 WRONG = [
     ([], "nothing to do: write wsticket connect URL"),
     (["listen"], 'unknown command "listen"'),
@@ -148,7 +167,10 @@ WRONG = [
     (["connect", "https://a.test", "b"], "more than one URL"),
     (["connect", "--nonsense", "https://a.test"], "unknown option --nonsense"),
     (["connect", "--tok", "https://a.test"], "unknown option --tok"),
-    (["connect", "-x", "https://a.test"], "unknown option -x"),
+    (["connect", "-x", "https://a.test"], "unknown option -x\n"),
+    (["connect", "-vq", "https://a.test"],
+     "-v is followed by something: write options apart, as in -q -v\n"),
+    (["connect", "--cpa=1s", "https://a.test"], "unknown option --cpa...\n"),
     (["connect", "https://a.test", "--cap"], "--cap needs a value: --cap TIME"),
     (["connect", "https://a.test", "--json=1"], "--json takes no value"),
     (["connect", "https://a.test", "--cap", "soon"], '--cap: "soon" is not a time'),
@@ -224,7 +246,6 @@ REFUSED = [
     (["connect", "https://a.test", "--header", "Host: b"], "--header[0]: Host is made by the lib"),
     (["connect", "https://a.test", "--subprotocol", "a b"], "--subprotocol[0]: must be a token"),
     (["connect", "https://a.test", "--token", "a b"], "--token: must be visible characters"),
-    (["connect", "https://a.test", "--client-key", TABLE], "--client-cert, --client-key: give"),
     (["connect", "https://a.test", "--query-name", ""], "--query-name: must not be empty"),
     (["connect", "--ws-url", "wss://a.test"], "--token-url"),
 ]
@@ -240,16 +261,30 @@ def test_refused_configuration(args, text):
     assert "_" not in done.stderr, "names of fields are for programmers"
 
 
-@pytest.mark.parametrize("option", ["--ca-file", "--client-cert"])
+CERT = ("PEM certificate", "openssl x509")
+KEY = ("PEM private key", "openssl pkey")
+
+
+@pytest.mark.parametrize("option,lacks", [("--ca-file", CERT), ("--client-cert", CERT),
+                                          ("--client-key", KEY)])
 @pytest.mark.parametrize("content", [b"", b"\x30\x82\x01\x0a\x00\n" * 100,
-                                     b"-----BEGIN PRIVATE KEY-----\n", b"ca.example\n"])
-def test_a_file_without_a_certificate(option, content, tmp_path):
-    path = tmp_path / "ca.pem"
+                                     b"-----BEGIN PUBLIC KEY-----\n", b"ca.example\n"])
+def test_a_file_without_what_it_is_for(option, lacks, content, tmp_path):
+    path = tmp_path / "file.pem"
     path.write_bytes(content)
     done = run("connect", option, str(path), "https://a.test")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"wsticket: {option}: there is no PEM certificate in {path}; ")
-    assert f"openssl x509 -inform DER -in {path}" in done.stderr
+    what, convert = lacks
+    assert done.stderr.startswith(f"wsticket: {option}: there is no {what} in {path}; ")
+    assert f"{convert} -inform DER -in {path}" in done.stderr
+
+
+def test_a_key_without_its_certificate(tmp_path):
+    path = tmp_path / "key.pem"
+    path.write_text(PEM)
+    refused = run("connect", "https://a.test", "--client-key", str(path))
+    assert refused.returncode == 1
+    assert "--client-cert, --client-key: give both or none" in refused.stderr
 
 
 @pytest.mark.parametrize("way", ["--token", "--token-file", "WSTICKET_TOKEN"])
@@ -264,15 +299,44 @@ def test_a_bad_token_is_named_by_its_place(way, tmp_path):
     assert "s3cret" not in done.stdout + done.stderr
 
 
+SECRET_URL = "https://user:s3cret@a.test/?token=s3cret"
+LONG = "s3cret" * 6
+JWT = "s3cret" * 20
+PEM = "-----BEGIN PRIVATE KEY-----\ns3cret\n"
 SECRETS = [["--token", "s3cret value"], ["--header", "s3cret"], ["--header", "Cookie: s3cret\x01"],
-           ["--token-url", "ftp://user:s3cret@a.test/"], ["--proxy", "nonsense://s3cret@b.test"]]
+           ["--token-url", "ftp://user:s3cret@a.test/"], ["--proxy", "nonsense://s3cret@b.test"],
+           # A value right behind the name, or behind a name that is none.
+           ["-HAuthorization:Bearer s3cret"], ["-ts3cret"], ["-v=s3cret"], ["--tokn=s3cret"],
+           ["--header:Cookie:s3cret"], ["--" + LONG], ["--json=s3cret"],
+           # A word in the place of another one.
+           *([option, value] for value in (SECRET_URL, LONG) for option in (
+               "--cap", "--max-body", "--jitter", "--give-up", "--unauthorized-codes")),
+           *([option, value] for value in (SECRET_URL, JWT, PEM) for option in (
+               "--ca-file", "--ca-dir", "--client-key", "--token-file")),
+           ["--token-cache", f"{SECRET_URL}/file"], ["https://a.test", SECRET_URL]]
 
 
-@pytest.mark.parametrize("args", SECRETS, ids=[" ".join(a) for a in SECRETS])
+@pytest.mark.parametrize("args", SECRETS, ids=[repr(" ".join(a)) for a in SECRETS])
 def test_errors_repeat_no_secret(args):
     done = run("connect", "https://a.test", *args)
     assert done.returncode == 1
     assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_path_is_repeated():
+    """Which file it is must be seen, also when its name is long."""
+    path = "/no:such/My_Companys_Root_Certificate_for_All_Purposes=2024@a.test.pem"
+    done = run("connect", "https://a.test", "--ca-file", path)
+    assert done.returncode == 1
+    assert f"--ca-file: cannot read {path}: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("word", [SECRET_URL, "a.test/s3cret", "a.test?s3cret", LONG])
+def test_a_url_without_the_command_is_not_repeated(word):
+    done = run(word)
+    assert done.returncode == 1
+    assert done.stderr == ("wsticket: the command is missing: write wsticket connect URL\n"
+                           "Try 'wsticket --help'.\n")
 
 
 def test_unreadable_token_file(tmp_path):

@@ -156,13 +156,14 @@ def test_a_refused_token_is_replaced_within_the_attempt(backend, monitor, tmp_pa
 
 
 def test_a_token_that_is_refused_during_a_reconnect(backend, monitor):
-    with Cli("connect", *FAST, backend.url) as cli:
+    with Cli("connect", "-v", *FAST, backend.url) as cli:
         cli.wait_open()
         revoke(backend)
         backend.drop_all()
         cli.wait_open(2)
         assert cli.stop() == 0
     assert sum("Reconnecting in" in line for line in cli.err) == 1
+    assert sum("the token was not accepted" in line for line in cli.err) == 1
     assert backend.stats()["tokensIssued"] == 2
     check(backend, monitor, generated=2, redeemed=2)
 

@@ -13,7 +13,7 @@ static struct {
     bool late, slept;
     bool was_due[P_COUNT];
     int was_conn, was_request;
-    bool was_sent, was_redialed, was_dial_failed;
+    bool was_sent, was_redialed, was_dial_failed, was_over_time;
     enum wst_state was_state;
     bool begun, ended, dropped_token;
 } step;
@@ -203,6 +203,7 @@ void book_event(struct book *b, const struct wst__core *c, const struct wst__eve
         read_open(b, c, ev);
     for (int i = 0; i < P_COUNT; i++)
         step.was_due[i] = ev->type == WST__EV_TIMEOUT && b->due[i] <= ev->now_ms;
+    step.was_over_time = b->due[P_ATTEMPT] <= ev->now_ms;
     if (step.late)
         return;
     read_http(b, ev);
@@ -609,7 +610,7 @@ static void read_action(struct book *b, const struct wst__core *before, const st
 
 /* ---- What must have followed --------------------------------------------------------------- */
 
-/* Step 2 was refused by a 401: another token, once. */
+/* Step 2 was refused by a 401: another token, once, while the attempt has time for it. */
 static void check_401(struct book *b, const struct wst__core *c, const struct wst__event *ev)
 {
     struct wst__failure f = ev->failure;
@@ -617,7 +618,8 @@ static void check_401(struct book *b, const struct wst__core *c, const struct ws
 
     f.step = WST_STEP_TICKET;
     again = class_of(&f, false) == WST_CLASS_TOKEN && c->policy->token_step &&
-            !b->is.token_retried && !step.was_dial_failed && f.verdict == WST_VERDICT_DEFAULT;
+            !b->is.token_retried && !step.was_dial_failed && f.verdict == WST_VERDICT_DEFAULT &&
+            !step.was_over_time;
     PROMISE(again == !step.ended);
     if (!again)
         return;

@@ -58,10 +58,11 @@ static const struct wst__ws_cbs cbs = {.message = on_message, .pong = on_pong, .
 static const struct wst__ws_cbs chunk_cbs = {
     .chunk = on_chunk, .pong = on_pong, .closed = on_closed};
 
-static void no_random(void *arg, void *p, size_t n)
+static int no_random(void *arg, void *p, size_t n)
 {
     (void)arg;
     memset(p, 0, n); /* A key of zeros: the output can be read as it is. */
+    return 0;
 }
 
 static int feed(struct wst__ws *ws, const uint8_t *p, size_t n, struct wst_cause *why)
@@ -152,6 +153,30 @@ static void run(const uint8_t *data, size_t size, size_t max_message, size_t pie
     wst__ws_free(ws, NULL, NULL);
 }
 
+/*
+ * A server that refers farther back than the window it agreed to breaks RFC 7692, 7.1.2.1.  zlib
+ * sees that when those bytes are gone, and takes them while they still lie in the output of the
+ * same call: so one of the two runs may end where the other goes on.
+ */
+static bool one_ends_there(const char *one, const char *other)
+{
+    static const char error[] = "error(WS_PROTOCOL 1007)";
+    size_t all = strlen(one);
+    size_t n = all - (sizeof error - 1);
+
+    if (all < sizeof error - 1 || strcmp(one + n, error) != 0)
+        return false;
+    return strncmp(one, other, n > 0 ? n - 1 : 0) == 0; /* Without the space between two events. */
+}
+
+/* Are two ways of cutting the same input allowed to differ? */
+static bool may_differ(const char *extensions)
+{
+    return extensions && strstr(extensions, "server_max_window_bits") &&
+           (one_ends_there(events.text, right_events.text) ||
+            one_ends_there(right_events.text, events.text));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const size_t ceilings[] = {16, 300, 5000, 1 << 20};
@@ -183,6 +208,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         reference_run(data, size, max_message, &right_events, &right_output);
     }
     run(data, size, max_message, piece, extensions, chunks);
+    if (may_differ(extensions))
+        return 0;
     MUST(strcmp(events.text, right_events.text) == 0);
     MUST(strcmp(output.text, right_output.text) == 0);
     return 0;

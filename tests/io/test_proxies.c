@@ -4,6 +4,7 @@
 #include "lib/certs.h"
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -479,15 +480,18 @@ static void test_next_dial(void **state)
     server_stop(teller);
 }
 
+/* Later versions of libcurl take a status that is none for no answer at all. */
+#define IF_7(word) (LIBCURL_VERSION_MAJOR == 7 ? (word) : "proxy")
+
 static void test_bad_proxies(void **state)
 {
-    static const struct {
+    const struct {
         conn_fn fn;
         int code;
         const char *word;
     } table[] = {{refusing_proxy, WST_ERR_PROXY, "403"},
-                 {miscounting_proxy, WST_ERR_PROXY, "status 4001"},
-                 {owing_proxy, WST_ERR_PROXY, "status -5"},
+                 {miscounting_proxy, WST_ERR_PROXY, IF_7("status 4001")},
+                 {owing_proxy, WST_ERR_PROXY, IF_7("status -5")},
                  {hanging_up_proxy, WST_ERR_PROXY, "proxy"},
                  {babbling_proxy, WST_ERR_PROXY, "too large"}};
     struct world *w = *state;

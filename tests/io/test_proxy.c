@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -153,6 +154,26 @@ static const char *choose_allowed(const char *proxy, const char *host)
     return chosen;
 }
 
+/* A name is as long as DNS allows (RFC 1035, 2.3.4). */
+static void test_long_names(void **state)
+{
+    char host[253 + 1];
+    char url[300];
+
+    (void)state;
+    for (size_t n = 1; n < sizeof host; n++) {
+        struct wst__proxies p;
+        struct wst_cause why = {0};
+
+        memset(host, 'a', n);
+        host[n] = '\0';
+        (void)snprintf(url, sizeof url, "http://%s:3128", host);
+        if (wst__proxies_init(&p, url, NULL, fake_env, &why) != 0)
+            fail_msg("%zu bytes: %s", n, why.text);
+        wst__proxies_fini(&p);
+    }
+}
+
 /* Plain is allowed to loopback because it stays on this machine: so it must. */
 static void test_plain_loopback_stays(void **state)
 {
@@ -279,13 +300,10 @@ static void test_no_proxy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_options_win),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_place),
-        cmocka_unit_test(test_plain_loopback_stays),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_options_win),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_long_names),  cmocka_unit_test(test_plain_loopback_stays),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_names),
         cmocka_unit_test(test_no_proxy),
     };
 

@@ -507,6 +507,86 @@ static void test_dead_peer(void **state)
     run_both(state, write_to_dead_peers);
 }
 
+/*
+ * What the peer had said before it went, and we had not read yet, is not lost when a write is the
+ * first to find out: it comes, then the end, by the write's cause.
+ */
+static void write_before_the_last_words(struct both *b)
+{
+    struct server *s = server_start(reset, NULL, b->ctx);
+    struct pipe p = {0};
+    struct iovec iov = {.iov_base = "x", .iov_len = 1};
+    struct wst_cause why = {0};
+    size_t wrote;
+
+    connect_to(&p, b, s);
+    assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
+    for (int ms = 0; ms < 10000 && !server_has_closed(s); ms++)
+        (void)poll(NULL, 0, 1); /* The loop stands still meanwhile. */
+    assert_int_equal(wst__stream_write(p.stream, &iov, 1, &wrote, &why), 0);
+    assert_int_equal(wrote, 0);
+    world_run(b->w, &p.ended);
+    assert_int_equal(p.len, 3);
+    assert_int_equal(p.why.code, WST_ERR_RESET);
+    assert_true(p.why.sys_errno == EPIPE || p.why.sys_errno == ECONNRESET);
+    assert_false(p.writable);
+    pipe_close(&p);
+    server_stop(s);
+}
+
+static void test_last_words(void **state)
+{
+    run_both(state, write_before_the_last_words);
+}
+
+static SSL_CTX *demanding; /* Wants a certificate of the client. */
+
+/* With TLS 1.3 the client is ready before it is refused. */
+static void refuse_and_reset(struct conn *c)
+{
+    SSL *ssl = SSL_new(demanding);
+
+    (void)SSL_set_fd(ssl, c->fd);
+    (void)SSL_accept(ssl);
+    SSL_free(ssl);
+    conn_reset(c);
+}
+
+static struct server *refusing;
+
+/* With the first byte leaves what the handshake has to say, the second one finds the reset. */
+static void write_until_the_reset(struct pipe *p)
+{
+    struct iovec iov = {.iov_base = "x", .iov_len = 1};
+    struct wst_cause why = {0};
+    size_t wrote;
+
+    assert_int_equal(wst__stream_write(p->stream, &iov, 1, &wrote, &why), 0);
+    for (int ms = 0; ms < 10000 && !server_has_closed(refusing); ms++)
+        (void)poll(NULL, 0, 1);
+    assert_int_equal(wst__stream_write(p->stream, &iov, 1, &wrote, &why), 0);
+}
+
+/* The last word may be an alert. */
+static void test_alert_before_a_reset(void **state)
+{
+    struct both b = with(state, true);
+    struct pipe p = {.on_ready = write_until_the_reset};
+
+    demanding = server_ctx(&leaf);
+    SSL_CTX_set_verify(demanding, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    refusing = server_start(refuse_and_reset, NULL, NULL);
+    pipe_open(&p, b.w, b.net, "localhost", server_port(refusing), true);
+    world_run(b.w, &p.ended);
+    assert_true(p.ready);
+    assert_int_equal(p.why.code, WST_ERR_TLS);
+    assert_non_null(strstr(p.why.text, "client_cert"));
+    pipe_close(&p);
+    server_stop(refusing);
+    SSL_CTX_free(demanding);
+    wst__net_free(b.net);
+}
+
 static void write_and_close(struct pipe *p)
 {
     struct iovec iov = {.iov_base = "hello", .iov_len = 5};
@@ -1011,6 +1091,8 @@ int main(void)
         IN_WORLD(test_place),
         IN_WORLD(test_ends),
         IN_WORLD(test_dead_peer),
+        IN_WORLD(test_last_words),
+        IN_WORLD(test_alert_before_a_reset),
         IN_WORLD(test_close_inside),
         IN_WORLD(test_close_while_opening),
         IN_WORLD(test_records_in_drips),

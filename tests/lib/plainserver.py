@@ -106,6 +106,13 @@ class PlainServer:
                     await socket.send(message)
         return self._on_loop(send())
 
+    def ping(self):
+        """Pings every client; the result is there when all have answered."""
+        async def ping():
+            for socket in list(self._sockets):
+                await (await socket.ping())
+        return self._on_loop(ping())
+
     def close(self, code=1000, reason=""):
         async def close():
             for socket in list(self._sockets):

@@ -286,6 +286,27 @@ static void test_post_inside_the_last_post(void **state)
     assert_int_equal(refused, 1);
 }
 
+/* Also while the end waits for the token's file. */
+static void test_post_while_the_file_is_written(void **state)
+{
+    struct server *s = server_start(read_late, NULL, NULL);
+    char path[256];
+    struct live l;
+
+    (void)state;
+    posted = refused = 0;
+    prepare(&l, s, false);
+    (void)snprintf(path, sizeof path, "%s", temp_path("token"));
+    l.config.token_cache = path;
+    begin(&l);
+    assert_int_equal(wst_client_set_token(l.client, "token", 0), 0);
+    assert_int_equal(wst_client_post(l.client, post_again, &l), 0);
+    end(&l);
+    server_stop(s);
+    assert_int_equal(posted, 1);
+    assert_int_equal(refused, 1);
+}
+
 /* ---- Streams, both ways -------------------------------------------------------------------- */
 
 enum { FRAGMENT = 60000, FRAGMENTS = 300, CHUNK = 2000, CHUNKS = 5000 };
@@ -515,6 +536,62 @@ static void test_too_old(void **state)
     assert_int_equal(too_old, 1);
 }
 
+/* ---- Last words ---------------------------------------------------------------------------- */
+
+static atomic_bool turned_out;
+
+/* Lets the client in, and thinks better of it: who writes meanwhile gets a reset. */
+static void turn_out(struct conn *c)
+{
+    static const char reason[] = "\x11\x31no ticket"; /* 4401. */
+
+    if (!site_serve(c))
+        return;
+    while (!go)
+        (void)poll(NULL, 0, 1);
+    (void)site_send(c, 0x88, reason, sizeof reason - 1);
+    conn_reset(c);
+    turned_out = true;
+}
+
+/* The loop stands still until the reset is there. */
+static void write_to_the_reset(struct live *l)
+{
+    go = true;
+    while (!turned_out)
+        (void)poll(NULL, 0, 1);
+    (void)poll(NULL, 0, 5);
+    assert_int_equal(wst_client_send(l->client, WST_TEXT, "hello", 5, l), 0);
+}
+
+/* The close frame that lies unread when a write fails says why, and what follows. */
+static void close_frame_before_a_reset(bool secure)
+{
+    struct server *s = server_start(turn_out, NULL, secure ? tls : NULL);
+    struct live l;
+
+    go = turned_out = false;
+    prepare(&l, s, secure);
+    begin(&l);
+    run_until(&l, &l.open);
+    write_to_the_reset(&l);
+    while (l.closes == 0)
+        (void)uv_run(&l.uv, UV_RUN_ONCE);
+    assert_int_equal(l.end.code, 4401);
+    assert_int_equal(l.end.was_clean, 0);
+    assert_int_equal(l.end.info.cause.code, WST_ERR_WS_CLOSED);
+    assert_int_equal(l.end.info.cause.cls, WST_CLASS_TICKET);
+    end(&l);
+    server_stop(s);
+}
+
+static void test_close_frame_before_a_reset(void **state)
+{
+    (void)state;
+    close_frame_before_a_reset(false);
+    close_frame_before_a_reset(true);
+}
+
 /* ---- All of them --------------------------------------------------------------------------- */
 
 static int setup(void **state)
@@ -544,9 +621,11 @@ int main(void)
         cmocka_unit_test(test_flips_without_end),
         cmocka_unit_test(test_wrong_configuration_leaves_nothing),
         cmocka_unit_test(test_post_inside_the_last_post),
+        cmocka_unit_test(test_post_while_the_file_is_written),
         cmocka_unit_test(test_stream_both_ways),
         cmocka_unit_test(test_said_before_it_is_open),
         cmocka_unit_test(test_too_old),
+        cmocka_unit_test(test_close_frame_before_a_reset),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

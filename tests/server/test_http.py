@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 
 import pytest
 
@@ -104,6 +105,19 @@ def test_post_without_length_keeps_the_connection(server):
     assert got.count(b"HTTP/1.1 200 OK") == 3
 
 
+@pytest.mark.parametrize("path", [TICKET, "/nowhere"])
+def test_head_is_answered_without_content(server, path):
+    got = raw(server, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + post(CLOSE))
+    head, _, rest = got.partition(b"\r\n\r\n")
+    assert re.match(rb"HTTP/1\.1 40[45] ", head) and b"keep-alive" in head
+    assert ok_reply(rest), got
+
+
+def test_head_is_refused_without_content(server):
+    got = raw(server, b"HEAD / HTTP/1.1\r\nContent-Length: x\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 400 ") and got.endswith(b"\r\n\r\n")
+
+
 def test_request_byte_by_byte(server):
     data = post(CLOSE + "Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n")
     got = b""
@@ -121,6 +135,10 @@ def test_request_byte_by_byte(server):
     (post(CLOSE + "Content-Length: 99999999999999999999\r\n"), b"413"),
     (post(CLOSE + "Content-Length: -1\r\n"), b"400"),
     (post(CLOSE + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), b"400"),
+    (post("Content-Length: 0\r\nContent-Length: 5\r\n", b"hello"), b"400"),
+    (post("Content-Length: 5\r\ncontent-length: 5\r\n", b"hello"), b"400"),
+    (post("Content-Length: 5, 6\r\n", b"hello"), b"400"),
+    (post("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", b"0\r\n\r\n"), b"400"),
     (post(CLOSE + "Transfer-Encoding: gzip\r\n"), b"501"),
     (post("Transfer-Encoding: chunked\r\n", b"xyz\r\n"), b"400"),
     (post("Transfer-Encoding: chunked\r\n", b"ffffffffff\r\n"), b"413"),
@@ -143,6 +161,22 @@ def test_bad_request(server, data, status):
 def test_expect_continue(server):
     got = raw(server, post(CLOSE + "Expect: 100-continue\r\nContent-Length: 2\r\n"), until=b"100 Continue")
     assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def test_a_slow_reader_gets_the_whole_answer():
+    """A connection that ends waits for its peer for 2 s, and anew for as long as bytes leave."""
+    size = 64 << 20
+    got = bytearray()
+    with Server() as server:
+        server.faults(ticket={"bodySize": size})
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as link:
+            link.sendall(f"GET {TICKET} HTTP/1.1\r\nHost: localhost\r\n{CLOSE}\r\n".encode())
+            slow_until = time.monotonic() + 2.5
+            while chunk := link.recv(1 << 20):
+                got += chunk
+                if time.monotonic() < slow_until:
+                    time.sleep(0.1)
+    assert len(got.partition(b"\r\n\r\n")[2]) == size
 
 
 def test_prefix():

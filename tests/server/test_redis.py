@@ -1,7 +1,11 @@
 """Tickets in a real Redis: the same key, value, life and atomic take as documented; and its outages."""
 
+import contextlib
+import fcntl
 import json
 import socket
+import ssl
+import termios
 import threading
 import time
 
@@ -9,8 +13,8 @@ import pytest
 
 from redis_server import RedisServer
 from wire import (ask_ticket, close_code, connect, echoes, get_ticket, get_token, handshake,
-                  request, run, upgrade_status, TOKEN)
-from wstserver import WRAP, Server, wait_until
+                  request, run, trust, upgrade_status, TICKET, TOKEN)
+from wstserver import PATIENCE, WRAP, Server, wait_until
 
 quick = pytest.mark.quick
 
@@ -246,6 +250,51 @@ def test_client_leaves_while_redis_hangs():
         wait_until(lambda: server.stats()["redeemed"] + server.stats()["storeFailures"] == 1,
                    "the verdict")
         assert echoes(server, get_ticket(server))
+
+
+def has_arrived(link):
+    """Is all that was sent in the peer's kernel?"""
+    return fcntl.ioctl(link, termios.TIOCOUTQ, bytes(4)) == bytes(4)
+
+
+@quick
+@pytest.mark.parametrize("behind", ["nonsense", "end"])
+def test_what_was_kept_behind_a_request_ends_the_connection(behind):
+    """More comes behind a request than is read before its answer; what was decrypted comes with the
+    answer, and with it the end of the connection."""
+    with RedisServer() as redis, \
+            Server("--open", "--redis-timeout", "60000", tls=True, redis=redis.url) as server:
+        server.wait_log("[Redis] Connected")
+        redis.pause()
+        link = trust(server).wrap_socket(
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE),
+            server_hostname="localhost")
+        link.sendall(f"GET {TICKET} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        server.wait_stats(ticketRequests=1)
+        link.sendall(b"nonsense\r\n\r\n" + b"x" * 60000)
+        wait_until(lambda: has_arrived(link), "the first part")
+        server.stats()  # By its answer the server has read what had arrived before.
+        # One read gets all of these: the first is too much, the next is what was kept.
+        server.freeze()
+        link.sendall(b"x" * 10000)
+        if behind == "nonsense":
+            link.sendall(b"x")
+        else:
+            link.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                link.unwrap()
+            link.settimeout(PATIENCE)
+        wait_until(lambda: has_arrived(link), "the second part")
+        server.thaw()
+        server.stats()
+        redis.resume()
+        got = b""
+        while chunk := link.recv(65536):
+            got += chunk
+        link.close()
+        assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert got.count(b"HTTP/1.1 400 ") == (behind == "nonsense")
+        assert server.stats()["ticketsGenerated"] == 1
 
 
 @quick

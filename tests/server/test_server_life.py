@@ -12,7 +12,8 @@ import pytest
 import websockets.exceptions
 
 from netns import Namespace, needs_root
-from wire import TOKEN, close_code, connect, get_ticket, get_token, open_raw, request, run
+from wire import (TOKEN, close_code, connect, get_ticket, get_token, handshake, open_raw, raw,
+                  request, run)
 from wstserver import PATIENCE, TOP, WRAP, Server, server_binary, wait_until
 
 pytestmark = pytest.mark.quick
@@ -204,6 +205,16 @@ def test_log_text_cannot_break_a_line():
         run(story())
         assert server.wait_log("websocket_connected") == \
             "websocket_connected { originHost: 'a?b?c?d.example' }"
+
+
+@pytest.mark.parametrize("control", [b"\xc2\x9b", b"\x9b"], ids=["utf-8", "8-bit"])
+def test_log_text_has_no_c1_controls(control):
+    """Where a terminal takes U+009B as what ESC [ is, the client does not get to say it."""
+    with Server() as server:
+        asking = handshake("/plain", "Origin: https://a@31m.example\r\n").replace(b"@", control)
+        raw(server, asking, until=b"\r\n\r\n")
+        assert re.fullmatch(r"websocket_connected \{ originHost: 'a\?+31m\.example' \}",
+                            server.wait_log("websocket_connected"))
 
 
 def test_timestamps():

@@ -760,6 +760,26 @@ static void file_fails(void **state)
     tale_end(t);
 }
 
+/* Another user's cannot be written: the one before does not stay behind for the next run. */
+static void file_of_another_user(void **state)
+{
+    struct tale *t = with_file(STORED("https://api.example.com:443", "1699999990", "3600"));
+
+    (void)state;
+    t->app.quiet = true;
+    t->files[1].fail = WST_ERR_IO;
+    tale_start(t);
+    tale_run(t, 100);
+    tale_skip(t);
+    (void)sim_set_token(&t->app, 7, 60000);
+    tale_run(t, 10);
+    tale_expect(t, "[   100] > set_token\n"
+                   "[   102] file written: failed\n"
+                   "[   104] file removed: ok\n");
+    assert_false(sim_file(&t->w, "token")->exists);
+    tale_end(t);
+}
+
 /* Close waits until the token is on the disk. */
 static void close_waits_for_the_file(void **state)
 {
@@ -1355,6 +1375,7 @@ int main(void)
         cmocka_unit_test(stored_token_is_refused),
         cmocka_unit_test(long_token_is_not_stored),
         cmocka_unit_test(file_fails),
+        cmocka_unit_test(file_of_another_user),
         cmocka_unit_test(close_waits_for_the_file),
         cmocka_unit_test(file_writes_are_serial),
         cmocka_unit_test(store_of_the_application),

@@ -761,6 +761,44 @@ static void close_inside_unsent(void **state)
     tale_end(t);
 }
 
+static void send_it_again(struct tale *t)
+{
+    if (++t->nth > 50) { /* That would be for ever. */
+        sim_fail(&t->w, "one step tells the same message again and again");
+        t->w.no_entropy = false;
+    }
+    (void)sim_send(&t->app, 10);
+}
+
+/* What the connection cannot take is refused when it is sent again at once. */
+static void sent_again_inside_unsent(void **state)
+{
+    struct tale *t = with_queue();
+
+    (void)state;
+    t->app.quiet = true;
+    tale_when(t, SIM_CB_UNSENT, 1, send_it_again);
+    tale_start(t);
+    tale_run(t, 50);
+    (void)sim_send(&t->app, 10);
+    (void)sim_send(&t->app, 10);
+    tale_skip(t);
+    t->w.no_entropy = true;
+    tale_run(t, 10);
+    t->w.no_entropy = false;
+    (void)sim_send(&t->app, 10);
+    tale_run(t, 100);
+    tale_expect(t, "[    60] unsent: message 1, ENTROPY\n"
+                   "[    60] > send: ENTROPY\n"
+                   "[    60] unsent: message 2, ENTROPY\n"
+                   "[    60] > send: ENTROPY\n"
+                   "[    60] open\n"
+                   "[    60] > send\n"
+                   "[    60] client: message 3, 10 bytes\n"
+                   "[    80] message text 10 \"m00000003 \"\n");
+    tale_end(t);
+}
+
 /* Without the configuration nothing waits. */
 static void off_by_default(void **state)
 {
@@ -795,6 +833,7 @@ int main(void)
         cmocka_unit_test(failed_drops_the_queue),
         cmocka_unit_test(close_drops_the_queue),
         cmocka_unit_test(close_inside_unsent),
+        cmocka_unit_test(sent_again_inside_unsent),
         cmocka_unit_test(off_by_default),
     };
 

@@ -46,10 +46,11 @@ static void on_drained(void *arg)
 static const struct wst__ws_cbs cbs = {
     .message = on_message, .pong = on_pong, .closed = on_closed, .drained = on_drained};
 
-static void give_random(void *arg, void *p, size_t n)
+static int give_random(void *arg, void *p, size_t n)
 {
     (void)arg;
     memset(p, 0x5a, n);
+    return 0;
 }
 
 /* One frame of |size| bytes of payload; |unit| is repeated in it. */

@@ -516,6 +516,39 @@ static void noise_is_not_compressed(void **state)
     free(heard.text);
 }
 
+/* What fits the queue as it is fits it with compression, too: noise does not grow for it. */
+static void noise_fits_as_it_is(void **state)
+{
+    enum { SIZE = 200000, OVER = 24 + 14, SMALL = 1000 };
+    struct trace heard = {0};
+    struct trace right = {0};
+    struct server server;
+    struct fixture fx;
+    uint64_t seed = 5;
+    uint8_t *noise = malloc(SIZE);
+
+    (void)state;
+    assert_non_null(noise);
+    for (size_t i = 0; i < SIZE; i++)
+        noise[i] = (uint8_t)draw(&seed);
+    trace_clear(&right);
+    begin_sending(&fx, &server, &heard, PMD, 0, SIZE + OVER);
+    for (int i = 0; i < 3; i++) { /* The window that is forgotten is not referred to. */
+        assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, noise + SIZE - SMALL, SMALL, NULL), 0);
+        fixture_flush(&fx, SIZE_MAX);
+        assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, noise, SIZE, NULL), 0);
+        fixture_flush(&fx, SIZE_MAX);
+        trace_payload(&right, "binary", noise + SIZE - SMALL, SMALL);
+        trace_payload(&right, "binary", noise, SIZE);
+    }
+    assert_string_equal(heard.text, right.text);
+    fixture_fini(&fx);
+    server_fini(&server);
+    free(right.text);
+    free(heard.text);
+    free(noise);
+}
+
 /* A message that the queue refused was never sent: the next one must not refer to it. */
 static void a_refused_message_leaves_no_trace(void **state)
 {
@@ -667,6 +700,7 @@ int main(void)
         cmocka_unit_test(no_place_for_compressed_bytes),
         cmocka_unit_test(below_the_threshold_nothing_is_compressed),
         cmocka_unit_test(noise_is_not_compressed),
+        cmocka_unit_test(noise_fits_as_it_is),
         cmocka_unit_test(a_refused_message_leaves_no_trace),
         cmocka_unit_test(a_bomb_ends_at_the_ceiling),
         cmocka_unit_test(inflating_yields),

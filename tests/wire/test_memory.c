@@ -190,10 +190,11 @@ static bool on_chunk(void *arg, enum wst_message_type type, const uint8_t *data,
     return true;
 }
 
-static void no_random(void *arg, void *p, size_t n)
+static int no_random(void *arg, void *p, size_t n)
 {
     (void)arg;
     memset(p, 0, n);
+    return 0;
 }
 
 /* Feeds |times| times 64 KiB; returns what it cost. */
@@ -564,10 +565,11 @@ static void take_drained(void *arg)
     (void)arg;
 }
 
-static void zeros(void *arg, void *p, size_t n)
+static int zeros(void *arg, void *p, size_t n)
 {
     (void)arg;
     memset(p, 0, n);
+    return 0;
 }
 
 enum story { PLAIN, PACKED, CLOSED };

@@ -29,13 +29,14 @@ static void feed_ping(struct fixture *fx, const char *payload)
 
 /* ---- Bytes --------------------------------------------------------------------------------- */
 
-static void key_of_the_rfc(void *arg, void *p, size_t n)
+static int key_of_the_rfc(void *arg, void *p, size_t n)
 {
     static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
 
     (void)arg;
     for (size_t i = 0; i < n; i++)
         ((uint8_t *)p)[i] = key[i % 4];
+    return 0;
 }
 
 /* RFC 6455, 5.7: a single-frame masked text message. */
@@ -117,6 +118,58 @@ static void every_frame_has_its_own_key(void **state)
         wst__ws_sent(fx.ws, 10 * frame);
     }
     fixture_fini(&fx);
+}
+
+/* What cannot be masked is refused, and no key is used a second time (RFC 6455, 10.3). */
+static void without_a_key_nothing_is_queued(void **state)
+{
+    char key[1024];
+    struct fixture fx;
+    size_t sent = 0;
+    int rc = 0;
+
+    (void)state;
+    memset(key, 'k', sizeof key);
+    fixture_init(&fx, 0, 0);
+    send_text(&fx, "first", NULL); /* The pool has keys from here on, but not for ever. */
+    fixture_flush(&fx, SIZE_MAX);
+    fx.no_entropy = true;
+    while (rc == 0 && sent++ < sizeof key)
+        rc = wst__ws_send(fx.ws, WST_TEXT, "more", 4, NULL);
+    assert_int_equal(rc, WST_ERR_ENTROPY);
+    fixture_flush(&fx, SIZE_MAX);
+    trace_clear(&fx.events);
+    trace_clear(&fx.output);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, "short", 5, NULL), WST_ERR_ENTROPY);
+    assert_int_equal(wst__ws_send(fx.ws, WST_TEXT, key, sizeof key, NULL), WST_ERR_ENTROPY);
+    assert_int_equal(wst__ws_send_chunk(fx.ws, WST_TEXT, "piece", 5, WST_CHUNK_FIRST, NULL),
+                     WST_ERR_ENTROPY);
+    assert_int_equal(wst__ws_ping(fx.ws, "p", 1), WST_ERR_ENTROPY);
+    assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), WST_ERR_ENTROPY);
+    assert_int_equal(wst__ws_buffered(fx.ws), 0);
+    fx.no_entropy = false;
+    send_text(&fx, "again", NULL);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "", "text(again)");
+    fixture_fini(&fx);
+}
+
+/* Nor can a ping be answered, nor a close: the connection ends, and says why. */
+static void without_a_key_nothing_is_answered(void **state)
+{
+    static const uint8_t asks[][2] = {{0x89, 0}, {0x88, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+        struct fixture fx;
+
+        fixture_init(&fx, 0, 0);
+        fx.no_entropy = true;
+        assert_int_equal(fixture_feed(&fx, asks[i], sizeof asks[i]), WST_ERR_ENTROPY);
+        assert_non_null(strstr(fx.why.text, "masking key"));
+        assert_int_equal(wst__ws_buffered(fx.ws), 0);
+        fixture_fini(&fx);
+    }
 }
 
 /* ---- Order --------------------------------------------------------------------------------- */
@@ -851,12 +904,13 @@ struct way {
     size_t fixed; /* Sealed, and not yet taken. */
 };
 
-static void way_random(void *arg, void *p, size_t n)
+static int way_random(void *arg, void *p, size_t n)
 {
     struct way *w = arg;
 
     for (size_t i = 0; i < n; i++)
         ((uint8_t *)p)[i] = (uint8_t)draw(&w->random);
+    return 0;
 }
 
 static void way_sent(void *arg, void *ref, size_t n)
@@ -990,6 +1044,8 @@ int main(void)
         cmocka_unit_test(the_example_of_the_rfc),
         cmocka_unit_test(headers_of_all_lengths),
         cmocka_unit_test(every_frame_has_its_own_key),
+        cmocka_unit_test(without_a_key_nothing_is_queued),
+        cmocka_unit_test(without_a_key_nothing_is_answered),
         cmocka_unit_test(a_ping_goes_ahead_of_data_that_has_not_begun),
         cmocka_unit_test(the_last_ping_counts),
         cmocka_unit_test(pings_that_cannot_leave_are_bounded),

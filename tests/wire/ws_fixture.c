@@ -140,13 +140,21 @@ static const struct wst__ws_cbs chunk_cbs = {.chunk = on_chunk,
                                              .sent = on_sent,
                                              .drained = on_drained};
 
-static void give_random(void *arg, void *p, size_t n)
+static int give_random(void *arg, void *p, size_t n)
 {
     uint64_t *seed = arg;
     uint8_t *bytes = p;
 
     for (size_t i = 0; i < n; i++)
         bytes[i] = (uint8_t)(draw(seed) >> 32);
+    return 0;
+}
+
+static int give_key(void *arg, void *p, size_t n)
+{
+    struct fixture *fx = arg;
+
+    return fx->no_entropy ? WST_ERR_ENTROPY : give_random(&fx->seed, p, n);
 }
 
 void fixture_pool(struct wst__ws_config *config)
@@ -169,8 +177,8 @@ static void init(struct fixture *fx, const struct wst__ws_config *config, bool c
     if (!fx->config.max_queue_bytes)
         fx->config.max_queue_bytes = 1 << 20;
     fx->config.tally = &fx->tally;
-    fx->config.random = give_random;
-    fx->config.random_arg = &fx->seed;
+    fx->config.random = give_key;
+    fx->config.random_arg = fx;
     trace_clear(&fx->events);
     trace_clear(&fx->output);
     assert_int_equal(wst__ws_new(&fx->ws, &fx->config, chunks ? &chunk_cbs : &cbs, fx, &fx->why),

@@ -27,6 +27,7 @@ struct fixture {
     uint8_t *left; /* Bytes that left and are not a whole frame yet. */
     size_t left_len, left_cap;
     uint64_t seed;
+    bool no_entropy;     /* There are no masking keys to be had. */
     unsigned stop_after; /* Not 0: so many callbacks later one returns false. */
     /* Called in every callback when not NULL: for what callbacks may do. */
     void (*in_callback)(struct fixture *fx);
