@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cli import Cli, run
+from cli import FAR, Cli, run
 from plainserver import PlainServer
 from rawserver import CLOSE, answer_close, frame, upgraded
 from wstserver import Server
@@ -46,12 +46,10 @@ def test_a_signal_closes_in_good_order(number):
 
 @pytest.mark.quick
 def test_interrupted_before_it_was_open(silent):
-    with Cli(*PLAIN, silent) as cli:
+    with Cli(*PLAIN, "--step-timeout", FAR, "--attempt-timeout", FAR, silent) as cli:
         cli.wait_err("Step 3/3|Connecting")
-        start = time.monotonic()
         cli.signal(signal.SIGINT)
         assert cli.wait() == 3
-        assert time.monotonic() - start < 5
 
 
 @pytest.mark.quick
@@ -79,20 +77,17 @@ def test_a_server_that_does_not_answer_the_close(deaf):
         start = time.monotonic()
         cli.signal(signal.SIGINT)
         assert cli.wait() == 0
-        assert 4 < time.monotonic() - start < 7, "5 s at most"
+        assert time.monotonic() - start > 4.9, "close_timeout_ms, and not for ever"
 
 
 @pytest.mark.quick
 def test_a_second_signal_does_not_wait(deaf):
-    with Cli(*PLAIN, "--ping-interval", "0", deaf) as cli:
+    with Cli(*PLAIN, "--ping-interval", "0", "--close-timeout", FAR, deaf) as cli:
         cli.wait_open()
-        start = time.monotonic()
         cli.signal(signal.SIGINT)
-        time.sleep(0.2)  # So that they are two signals and not one.
+        time.sleep(0.2)  # So that the next is another signal and not the same.
         assert cli.process.poll() is None, "the first one waits for the answer"
-        cli.signal(signal.SIGINT)
-        assert cli.wait() == 0
-        assert time.monotonic() - start < 4
+        assert cli.insist() == 0
 
 
 @pytest.mark.quick
@@ -177,15 +172,14 @@ def test_ends_after_connections_that_were_refused(tls):
     """libcurl 7.88 closes their sockets silently; they must not keep the loop alive."""
     with Server(tls=tls) as server:
         ca = ["--ca-file", server.ca_file] if tls else []
-        with Cli("connect", *ca, "--base-delay", "20ms", "--cap", "100ms", server.url) as cli:
+        with Cli("connect", *ca, "--step-timeout", FAR, "--attempt-timeout", FAR, "--base-delay",
+                 "20ms", "--cap", "100ms", server.url) as cli:
             cli.wait_open()
             server.kill()
             cli.wait_err("Failed to connect", 3)
             server.start()
             cli.wait_open(2)
-            start = time.monotonic()
             assert cli.stop() == 0
-            assert time.monotonic() - start < 3
 
 
 @pytest.mark.quick

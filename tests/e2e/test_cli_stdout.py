@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -198,12 +197,7 @@ def test_interrupt_while_nobody_reads():
             sending = server.send(*["b" * 65535] * 2000)
             with pytest.raises(Exception):
                 sending.exception(0.5)  # It has come to a standstill.
-            start = time.monotonic()
-            cli.signal(signal.SIGINT)
-            time.sleep(0.2)  # So that they are two signals and not one.
-            cli.signal(signal.SIGINT)
-            assert cli.wait() in (0, -signal.SIGINT)
-            assert time.monotonic() - start < 5
+            assert cli.insist() in (0, -signal.SIGINT)
         os.close(read)
 
 

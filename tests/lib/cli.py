@@ -19,6 +19,7 @@ WSTICKET = os.path.join(BUILD, "examples", "wsticket", "wsticket")
 MINIMAL = os.path.join(BUILD, "examples", "minimal")
 # Under valgrind everything takes longer: what we wait for, and what a client should wait for.
 PATIENCE = 60 if WRAP else 20
+FAR = f"{3 * PATIENCE}s"  # A deadline of the client's: what waits for it waits in vain here.
 SLOW = 5 if WRAP else 1
 
 
@@ -155,6 +156,17 @@ class Cli:
 
     def stop(self):
         self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def insist(self):
+        """Sends SIGINT again and again, too far apart to be taken for one; returns the exit status."""
+        for _ in range(PATIENCE * 5):
+            self.signal(signal.SIGINT)
+            try:
+                self.process.wait(0.2)
+                break
+            except subprocess.TimeoutExpired:
+                pass
         return self.wait()
 
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.quick
 
 MAN = os.path.join(TOP, "examples", "server", "wsticket-server.1")
 STOP_SECONDS = 1 if not WRAP else 10
+GRACE_SECONDS = 0.7  # of the 800 ms for closes to be answered
 
 
 def call(*args):
@@ -110,37 +111,50 @@ def test_stop_closes_with_1001(number):
         idle.close()
 
 
+def best(measured, bound):
+    """Whether one of a few tries stays inside: a busy machine makes some of them slow, not all."""
+    return any(measured() < bound for _ in range(5))
+
+
 def test_stop_is_quick_whatever_is_open():
-    with Server() as server:
-        silent = open_raw(server)  # Never answers the close.
-        server.faults(open={"stopReading": True, "count": 1})
-        frozen = open_raw(server)
-        server.faults(token={"stall": True}, ticket={"delayMs": 3600000})
-        clients = []
-        for method, path in (("POST", TOKEN), ("GET", "/api/v1/ws-ticket")):
-            link = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
-            link.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            clients.append(link)
-        half = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
-        half.sendall(b"GET /ws HTT")
-        server.wait_stats(tokenRequests=1, ticketRequests=1, webSocketsOpen=2)
-        begin = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - begin < STOP_SECONDS
-        for link in (silent, frozen, half, *clients):
-            link.close()
+    def stopping():
+        with Server() as server:
+            silent = open_raw(server)  # Never answers the close.
+            server.faults(open={"stopReading": True, "count": 1})
+            frozen = open_raw(server)
+            server.faults(token={"stall": True}, ticket={"delayMs": 3600000})
+            clients = []
+            for method, path in (("POST", TOKEN), ("GET", "/api/v1/ws-ticket")):
+                link = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+                link.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                clients.append(link)
+            half = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+            half.sendall(b"GET /ws HTT")
+            server.wait_stats(tokenRequests=1, ticketRequests=1, webSocketsOpen=2)
+            begin = time.monotonic()
+            assert server.stop() == 0
+            took = time.monotonic() - begin
+            for link in (silent, frozen, half, *clients):
+                link.close()
+        assert took > GRACE_SECONDS, "the closes have time to be answered"
+        return took
+    assert best(stopping, STOP_SECONDS)
 
 
 def test_second_signal_stops_at_once():
-    with Server() as server:
-        link = open_raw(server)
-        server.wait_stats(webSocketsOpen=1)
-        server.proc.send_signal(signal.SIGTERM)
-        while link.recv(100):  # The close frame has come: it is stopping.
+    def stopping():
+        with Server() as server:
+            link = open_raw(server)
+            server.wait_stats(webSocketsOpen=1)
             server.proc.send_signal(signal.SIGTERM)
-            break
-        assert server.proc.wait(PATIENCE) == 0
-        link.close()
+            assert link.recv(100), "the close frame has come: it is stopping"
+            begin = time.monotonic()
+            server.proc.send_signal(signal.SIGTERM)
+            assert server.proc.wait(PATIENCE) == 0
+            took = time.monotonic() - begin
+            link.close()
+        return took
+    assert best(stopping, GRACE_SECONDS if not WRAP else STOP_SECONDS)
 
 
 def test_client_that_does_not_read():
