@@ -1,5 +1,5 @@
 /* The system's words for an errno. */
-#include "io/errno_text.h"
+#include "base/errno_text.h"
 
 #include <stdio.h>
 #include <string.h>

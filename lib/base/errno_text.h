@@ -1,6 +1,6 @@
 /* The system's words for an errno. */
-#ifndef WST_IO_ERRNO_TEXT_H
-#define WST_IO_ERRNO_TEXT_H
+#ifndef WST_BASE_ERRNO_TEXT_H
+#define WST_BASE_ERRNO_TEXT_H
 
 enum { WST__ERRNO_TEXT = 64 };
 

@@ -7,6 +7,7 @@
  */
 #include "client/token.h"
 
+#include "base/errno_text.h"
 #include "base/mem.h"
 #include "client/driver.h"
 #include "wire/jwt.h"
@@ -74,9 +75,15 @@ static void log_unused(const struct wst__token *t, const char *why)
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "%s", why);
 }
 
+static const char *reason(int err, int sys_errno, char text[WST__ERRNO_TEXT])
+{
+    return sys_errno ? wst__errno_text(sys_errno, text) : wst_strerror(err);
+}
+
 static void log_unread(const struct wst__token *t, int err, int sys_errno)
 {
     const char *path = t->client->shared->config.c.token_cache;
+    char text[WST__ERRNO_TEXT];
 
     if (err == WST_ERR_CONFIG && sys_errno == EPERM)
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN,
@@ -87,7 +94,7 @@ static void log_unread(const struct wst__token *t, int err, int sys_errno)
                  path);
     else
         wst__log(WST__LOG_OF(t->client), WST_LOG_WARN, "token_cache: %s could not be read (%s)",
-                 path, sys_errno ? strerror(sys_errno) : wst_strerror(err));
+                 path, reason(err, sys_errno, text));
 }
 
 static void on_read(void *arg, int err, int sys_errno, const void *data, size_t n)
@@ -187,13 +194,14 @@ static void on_written(void *arg, int err, int sys_errno, const void *data, size
     struct wst__token *t = arg;
     struct wst_client *cl = t->client;
     bool replaces = t->replaces;
+    char text[WST__ERRNO_TEXT];
 
     (void)data;
     (void)n;
     t->writing = t->replaces = false;
     if (err != 0)
         wst__log(WST__LOG_OF(cl), WST_LOG_WARN, "token_cache could not be written (%s)",
-                 sys_errno ? strerror(sys_errno) : wst_strerror(err));
+                 reason(err, sys_errno, text));
     if (t->dirty)
         save(t);
     else if (err != 0 && replaces)

@@ -5,7 +5,7 @@
  */
 #include "io/cause_curl.h"
 
-#include "io/errno_text.h"
+#include "base/errno_text.h"
 #include "io/tls_openssl.h"
 
 #include <errno.h>

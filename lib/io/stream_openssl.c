@@ -16,10 +16,10 @@
  */
 #include "io/stream_openssl.h"
 
+#include "base/errno_text.h"
 #include "base/hint.h"
 #include "base/mem.h"
 #include "io/dial_curl.h"
-#include "io/errno_text.h"
 #include "io/io.h"
 #include "io/net.h"
 #include "io/tls_openssl.h"

@@ -11,8 +11,8 @@
  */
 #include "io/tls_openssl.h"
 
+#include "base/errno_text.h"
 #include "base/mem.h"
-#include "io/errno_text.h"
 #include "io/exit_gate.h"
 #include "io/io.h"
 
