@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <string.h>
 
@@ -90,26 +91,46 @@ static bool is_worth_it(const struct wst__deflate *d, size_t made, size_t n)
     return made < n || (!d->params.client_forgets && made <= n + GROWTH);
 }
 
+/* zlib counts in unsigned int; and an empty message has nothing to say to it. */
+static bool is_for_zlib(const struct wst__deflate *d, size_t n)
+{
+    return n > 0 && n >= d->least && n <= INT_MAX / 2;
+}
+
+size_t wst__deflate_bound(struct wst__deflate *d, size_t n)
+{
+    return deflateBound(&d->out, (uLong)n) + SLACK;
+}
+
+/* Compresses |n| bytes to the |room| at |to|, where all of them fit; returns what they took. */
+static size_t flush(struct wst__deflate *d, const void *data, size_t n, uint8_t *to, size_t room)
+{
+    int rc;
+
+    d->out.next_in = data;
+    d->out.avail_in = (uInt)n;
+    d->out.next_out = to;
+    d->out.avail_out = (uInt)room;
+    rc = deflate(&d->out, Z_SYNC_FLUSH);
+    assert(rc == Z_OK && d->out.avail_in == 0 && d->out.avail_out > 0);
+    (void)rc;
+    d->out.next_in = NULL;
+    return room - d->out.avail_out;
+}
+
 bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,
                        size_t n, struct wst__block *out, size_t *made)
 {
     size_t bound;
     bool fits;
 
-    /* zlib counts in unsigned int; and an empty message has nothing to say to it. */
-    if (n == 0 || n < d->least || n > INT_MAX / 2 || !begin_out(d))
+    if (!is_for_zlib(d, n) || !begin_out(d))
         return false;
-    bound = deflateBound(&d->out, (uLong)n) + SLACK;
+    bound = wst__deflate_bound(d, n);
     if (wst__pool_take(pool, out, bound, bound) != 0)
         return false;
-    d->out.next_in = data;
-    d->out.avail_in = (uInt)n;
-    d->out.next_out = out->data;
-    d->out.avail_out = (uInt)bound;
-    fits = deflate(&d->out, Z_SYNC_FLUSH) == Z_OK && d->out.avail_out > 0;
-    *made = bound - d->out.avail_out - TAIL;
-    d->out.next_in = NULL;
-    fits = fits && is_worth_it(d, *made, n);
+    *made = flush(d, data, n, out->data, bound) - TAIL;
+    fits = is_worth_it(d, *made, n);
     if (d->params.client_forgets)
         end_out(d);
     if (!fits)
@@ -118,6 +139,30 @@ bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const 
         return true;
     wst__pool_give(pool, out);
     return false;
+}
+
+bool wst__deflate_chunks(struct wst__deflate *d, size_t n)
+{
+    return is_for_zlib(d, n) && begin_out(d);
+}
+
+/*
+ * Each chunk ends with a flush, as a message does.  An empty one has nothing to flush; as the last
+ * one it is a block without bytes, of which what is left out leaves one byte (RFC 7692, 7.2.3.6).
+ */
+size_t wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bool last,
+                          uint8_t *to)
+{
+    size_t made = n ? flush(d, data, n, to, wst__deflate_bound(d, n)) : 0;
+
+    if (!last)
+        return made;
+    if (d->params.client_forgets)
+        end_out(d);
+    if (n)
+        return made - TAIL;
+    *to = 0;
+    return 1;
 }
 
 void wst__deflate_unsent(struct wst__deflate *d)

@@ -47,6 +47,16 @@ void wst__deflate_free(struct wst__deflate *d);
  */
 bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,
                        size_t n, struct wst__block *out, size_t *made);
+/*
+ * Will a message in chunks be compressed, of which the first one has |n| bytes?  Yes is binding:
+ * all of them go through wst__deflate_chunk(), each once.
+ */
+bool wst__deflate_chunks(struct wst__deflate *d, size_t n);
+/* What a chunk of |n| bytes takes at most. */
+size_t wst__deflate_bound(struct wst__deflate *d, size_t n);
+/* Compresses a chunk, so that the peer can read all of it, to |to|, which has that room. */
+size_t wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bool last,
+                          uint8_t *to);
 /* What was packed last will not be sent: nothing after it may refer to it. */
 void wst__deflate_unsent(struct wst__deflate *d);
 

@@ -61,7 +61,8 @@ struct wst__ws {
     uint64_t chunk_bytes;       /* Of the message that is sent in chunks, */
     void *chunk_ref;            /* its name, */
     uint8_t chunk_type;         /* 0: there is none, */
-    uint8_t chunk_utf8;         /* and the state of its text. */
+    uint8_t chunk_utf8;         /* the state of its text, */
+    bool chunk_packed;          /* and whether it is compressed. */
     bool yielded;               /* Inflating has cost its share of this turn. */
     bool own_pool;              /* The configuration brought none. */
     bool over;                  /* Nothing further is read: the peer has closed, or failed. */
@@ -689,12 +690,34 @@ static int check_chunk(const struct wst__ws *ws, enum wst_message_type type, uns
     return first || ws->chunk_type == type ? 0 : WST_ERR_INVALID;
 }
 
+/* A fragment, compressed.  Nothing is packed that cannot be sent: zlib could not go back. */
+static int send_chunk_packed(struct wst__ws *ws, uint8_t first, const void *data, size_t n,
+                             void *ref, size_t size)
+{
+    struct wst__deflate *d = ws->env.deflate;
+    struct wst__block packed = {NULL, 0};
+    size_t most = wst__deflate_bound(d, n);
+    int rc = wst__outbox_prepare(&ws->outbox, &ws->env, n, most);
+
+    if (rc == 0)
+        rc = wst__pool_take(ws->env.pool, &packed, most, most);
+    if (rc != 0)
+        return rc;
+    n = wst__deflate_chunk(d, data, n, first & FIN, packed.data);
+    wst__outbox_prepared(&ws->outbox, &ws->env, first, packed.data, n, ref, size);
+    wst__pool_give(ws->env.pool, &packed);
+    return 0;
+}
+
 int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                        unsigned flags, void *ref)
 {
     bool last = flags & WST_CHUNK_LAST;
-    uint8_t first_byte = flags & WST_CHUNK_FIRST ? (uint8_t)type : OPCODE_CONTINUATION;
+    bool first = flags & WST_CHUNK_FIRST;
+    uint8_t first_byte =
+        (uint8_t)((last ? FIN : 0) | (first ? (uint8_t)type : OPCODE_CONTINUATION));
     uint8_t utf8 = ws->chunk_utf8;
+    bool packed = ws->chunk_packed;
     int rc = check_chunk(ws, type, flags);
 
     if (rc != 0)
@@ -704,12 +727,21 @@ int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const voi
         if (utf8 == WST__UTF8_REJECT || (last && utf8 != WST__UTF8_ACCEPT))
             return WST_ERR_BAD_UTF8;
     }
-    if (!(flags & WST_CHUNK_FIRST))
+    if (first && last)
+        return send_whole(ws, type, data, n, ref);
+    if (first)
+        packed = ws->env.deflate && wst__deflate_chunks(ws->env.deflate, n);
+    else
         ref = ws->chunk_ref;
-    rc = wst__outbox_data(&ws->outbox, &ws->env, first_byte | (last ? FIN : 0), data, n, ref,
-                          (size_t)(ws->chunk_bytes + n));
+    if (packed)
+        rc = send_chunk_packed(ws, first ? first_byte | RSV1 : first_byte, data, n, ref,
+                               (size_t)(ws->chunk_bytes + n));
+    else
+        rc = wst__outbox_data(&ws->outbox, &ws->env, first_byte, data, n, ref,
+                              (size_t)(ws->chunk_bytes + n));
     if (rc != 0)
         return rc;
+    ws->chunk_packed = packed;
     ws->chunk_type = last ? 0 : (uint8_t)type;
     ws->chunk_utf8 = utf8;
     ws->chunk_ref = ref;

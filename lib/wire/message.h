@@ -105,8 +105,9 @@ int wst__ws_send(struct wst__ws *ws, enum wst_message_type type, const void *dat
 /*
  * Sends a message in chunks, each of them a fragment (RFC 6455, 5.4), whose number and size need
  * not be known; the |ref| of the first one is told, with the size of all.  Until the last one
- * wst__ws_send() says STATE; so does this, without a first one, or for another.  They are not
- * compressed.  INVALID also when |type| changes.  A refused chunk may be tried again.
+ * wst__ws_send() says STATE; so does this, without a first one, or for another.  INVALID also when
+ * |type| changes.  A refused chunk may be tried again.  Whether they are compressed is up to the
+ * first one's size; the ceiling counts what they are before.
  */
 int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
                        unsigned flags, void *ref);

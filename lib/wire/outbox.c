@@ -172,36 +172,68 @@ static inline uint8_t *put_mark(struct wst__outbox *o, size_t frame, void *ref, 
     return to;
 }
 
-static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
-                            const uint8_t *data, size_t n, void *ref, size_t size)
+/* Room and a key for a frame of |n| bytes.  NOMEM, ENTROPY. */
+static inline int need_frame(struct wst__outbox *o, const struct wst__ws_env *env, size_t n)
 {
-    size_t frame = head_size(n) + n;
-    size_t need = frame + sizeof(struct mark);
+    size_t need = head_size(n) + n + sizeof(struct mark);
     int rc = wst__pool_need_key(env->pool);
 
     if (rc == 0 && o->low - o->tail < need)
         rc = o->block.data ? reserve(o, env, need) : take_block(o, env->pool, need);
+    return rc;
+}
+
+static inline int add_frame(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+                            const uint8_t *data, size_t n, void *ref, size_t size)
+{
+    int rc = need_frame(o, env, n);
+
     if (rc != 0)
         return rc;
-    write_frame(env, put_mark(o, frame, ref, size), first, data, n);
+    write_frame(env, put_mark(o, head_size(n) + n, ref, size), first, data, n);
     return 0;
+}
+
+/* May |n| more bytes of payload be queued?  TOO_LARGE, QUEUE_FULL. */
+static inline int check_ceiling(const struct wst__outbox *o, const struct wst__ws_env *env,
+                                size_t n)
+{
+    size_t used = o->tail - o->head + o->high - o->low;
+    size_t over = sizeof(struct mark) + head_size(n);
+
+    if (n > env->max_queue || over > env->max_queue - n)
+        return WST_ERR_TOO_LARGE;
+    return used > env->max_queue - n - over ? WST_ERR_QUEUE_FULL : 0;
 }
 
 WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env,
                                    uint8_t first, const void *data, size_t n, void *ref,
                                    size_t size)
 {
-    size_t used = o->tail - o->head + o->high - o->low;
-    size_t over = sizeof(struct mark) + head_size(n);
-    int rc;
+    int rc = check_ceiling(o, env, n);
 
-    if (n > env->max_queue || over > env->max_queue - n)
-        return WST_ERR_TOO_LARGE;
-    if (used > env->max_queue - n - over)
-        return WST_ERR_QUEUE_FULL;
+    if (rc != 0)
+        return rc;
     rc = add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
     note_level(o);
     return rc;
+}
+
+int wst__outbox_prepare(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t most)
+{
+    int rc = check_ceiling(o, env, n);
+
+    return rc != 0 ? rc : need_frame(o, env, most);
+}
+
+void wst__outbox_prepared(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+                          const void *data, size_t n, void *ref, size_t size)
+{
+    int rc = add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
+
+    assert(rc == 0);
+    (void)rc;
+    note_level(o);
 }
 
 /* Room for a short message: in the block, or in one that lies ready and is as large as the last. */

@@ -59,6 +59,14 @@ int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, ui
  */
 int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size);
+/*
+ * Makes sure that wst__outbox_prepared() can add a data frame of up to |most| bytes.  The ceiling
+ * counts |n| of them; errors as above.
+ */
+int wst__outbox_prepare(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
+                        size_t most);
+void wst__outbox_prepared(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
+                          const void *data, size_t n, void *ref, size_t size);
 /* Adds the close frame, behind everything and whatever the ceiling.  NOMEM, ENTROPY. */
 int wst__outbox_close(struct wst__outbox *o, const struct wst__ws_env *env, const uint8_t *payload,
                       size_t n);

@@ -237,6 +237,7 @@ struct server {
     size_t frame_len;
     struct trace *heard; /* What it inflated. */
     unsigned packed, plain;
+    bool inflates; /* The message that has begun is compressed. */
 };
 
 static void server_init(struct server *s, const struct agreement *a, struct trace *heard)
@@ -300,7 +301,16 @@ static void server_say(struct server *s, uint8_t type, const void *p, size_t n, 
 
 static struct server *listening;
 
-/* A frame of the client's arrived. */
+static const char *frame_name(uint8_t first)
+{
+    static const char *const names[3][2] = {
+        {"more...", "more"}, {"text...", "text"}, {"binary...", "binary"}};
+
+    assert_in_range(first & 15, 0, 2);
+    return names[first & 15][first >> 7];
+}
+
+/* A frame of the client's arrived: it is inflated at once, also where the message goes on. */
 static void server_hear(struct fixture *fx, uint8_t first, const uint8_t *p, size_t n)
 {
     struct server *s = listening;
@@ -309,10 +319,14 @@ static void server_hear(struct fixture *fx, uint8_t first, const uint8_t *p, siz
     enum { ROOM = 1 << 20 };
 
     (void)fx;
-    assert_int_equal(first & 0xb0, 0x80);
-    if (!(first & 0x40)) {
+    assert_int_equal(first & 0x30, 0);
+    if (first & 15)
+        s->inflates = first & 0x40;
+    else
+        assert_int_equal(first & 0x40, 0);
+    if (!s->inflates) {
         s->plain++;
-        trace_payload(s->heard, (first & 15) == 1 ? "text" : "binary", p, n);
+        trace_payload(s->heard, frame_name(first), p, n);
         return;
     }
     s->packed++;
@@ -321,13 +335,14 @@ static void server_hear(struct fixture *fx, uint8_t first, const uint8_t *p, siz
     memcpy(in, p, n);
     memcpy(in + n, "\0\0\xff\xff", 4);
     s->in.next_in = in;
-    s->in.avail_in = (uInt)(n + 4);
+    s->in.avail_in = (uInt)(first & 0x80 ? n + 4 : n);
     s->in.next_out = out;
     s->in.avail_out = ROOM;
-    assert_int_equal(inflate(&s->in, Z_SYNC_FLUSH), Z_OK);
+    if (s->in.avail_in)
+        assert_int_equal(inflate(&s->in, Z_SYNC_FLUSH), Z_OK);
     assert_int_equal(s->in.avail_in, 0);
-    trace_payload(s->heard, (first & 15) == 1 ? "text" : "binary", out, ROOM - s->in.avail_out);
-    if (s->client_forgets)
+    trace_payload(s->heard, frame_name(first), out, ROOM - s->in.avail_out);
+    if (s->client_forgets && first & 0x80)
         (void)inflateReset(&s->in);
     free(in);
     free(out);
@@ -585,6 +600,113 @@ static void a_refused_message_leaves_no_trace(void **state)
     free(heard.text);
 }
 
+static void chunk_of(struct fixture *fx, const char *text, size_t n, unsigned flags)
+{
+    assert_int_equal(
+        wst__ws_send_chunk(fx->ws, WST_TEXT, text, n, flags, (void *)(uintptr_t) "m"), 0);
+}
+
+/* Whether a message in chunks is compressed is up to the first one; alone it is a message. */
+static void the_first_chunk_decides(void **state)
+{
+    enum { FIRST = WST_CHUNK_FIRST, MORE = 0, LAST = WST_CHUNK_LAST };
+    struct trace heard = {0};
+    struct server server;
+    struct fixture fx;
+    char text[200];
+
+    (void)state;
+    memset(text, 'a', sizeof text);
+    begin_sending(&fx, &server, &heard, PMD, 100, 0);
+    chunk_of(&fx, text, 99, FIRST);
+    chunk_of(&fx, text, 200, MORE);
+    chunk_of(&fx, text, 200, LAST);
+    chunk_of(&fx, text, 99, FIRST | LAST);
+    fixture_flush(&fx, SIZE_MAX);
+    assert_int_equal(server.plain, 4);
+    assert_int_equal(server.packed, 0);
+    chunk_of(&fx, text, 100, FIRST);
+    chunk_of(&fx, text, 1, MORE);
+    chunk_of(&fx, text, 0, MORE);
+    chunk_of(&fx, text, 0, LAST);
+    chunk_of(&fx, text, 100, FIRST | LAST);
+    fixture_flush(&fx, SIZE_MAX);
+    assert_int_equal(server.plain, 4);
+    assert_int_equal(server.packed, 5);
+    assert_string_equal(fx.events.text, "sent(m 499) sent(m 99) sent(m 101) sent(m 100)");
+    fixture_fini(&fx);
+    server_fini(&server);
+    free(heard.text);
+}
+
+/*
+ * Texts and noise, cut anywhere, into a queue that is often full: what is refused and tried again
+ * has left no trace in the window, and each chunk can be read when it is there.
+ */
+static void chunks_are_compressed(void **state)
+{
+    static const char *const agreed[] = {PMD, PMD "; client_no_context_takeover"};
+    enum { MOST = 9000 };
+    char *data = malloc(MOST);
+    unsigned refused = 0;
+    unsigned packed = 0;
+    unsigned plain = 0;
+
+    (void)state;
+    assert_non_null(data);
+    for (unsigned run = 0; run < 40; run++) {
+        struct trace heard = {0};
+        struct trace right = {0};
+        struct server server;
+        struct fixture fx;
+        uint64_t seed = run;
+
+        trace_clear(&right);
+        begin_sending(&fx, &server, &heard, agreed[run % 2], 0, 10000);
+        for (int i = 0; i < 30; i++) {
+            bool text = draw(&seed) % 2;
+            size_t n = text ? words(&seed, data, draw(&seed) % MOST) : draw(&seed) % MOST;
+            size_t at = 0;
+            size_t k;
+
+            for (size_t j = 0; !text && j < n; j++)
+                data[j] = (char)draw(&seed);
+            for (unsigned flags = WST_CHUNK_FIRST; !(flags & WST_CHUNK_LAST); at += k) {
+                uint8_t first = flags ? (text ? 1 : 2) : 0;
+                int rc;
+
+                flags &= WST_CHUNK_FIRST;
+                k = draw(&seed) % 4 ? draw(&seed) % (n - at + 1) : 0;
+                if (draw(&seed) % 4 == 0) {
+                    k = n - at;
+                    flags |= WST_CHUNK_LAST;
+                    first |= 0x80;
+                }
+                while ((rc = wst__ws_send_chunk(fx.ws, text ? WST_TEXT : WST_BINARY, data + at, k,
+                                                flags, NULL)) == WST_ERR_QUEUE_FULL) {
+                    refused++;
+                    fixture_flush(&fx, 1 + draw(&seed) % 3000);
+                }
+                assert_int_equal(rc, 0);
+                trace_payload(&right, frame_name(first), (uint8_t *)data + at, k);
+                flags &= ~(unsigned)WST_CHUNK_FIRST;
+            }
+        }
+        while (wst__ws_buffered(fx.ws))
+            fixture_flush(&fx, SIZE_MAX);
+        assert_string_equal(heard.text, right.text);
+        packed += server.packed;
+        plain += server.plain;
+        fixture_fini(&fx);
+        server_fini(&server);
+        free(right.text);
+        free(heard.text);
+    }
+    print_message("%u packed, %u plain, %u refused\n", packed, plain, refused);
+    assert_true(packed > 1000 && plain > 100 && refused > 100);
+    free(data);
+}
+
 /* ---- Bombs --------------------------------------------------------------------------------- */
 
 /* |n| zeros, compressed, in frames: about a thousandth. */
@@ -702,6 +824,8 @@ int main(void)
         cmocka_unit_test(noise_is_not_compressed),
         cmocka_unit_test(noise_fits_as_it_is),
         cmocka_unit_test(a_refused_message_leaves_no_trace),
+        cmocka_unit_test(the_first_chunk_decides),
+        cmocka_unit_test(chunks_are_compressed),
         cmocka_unit_test(a_bomb_ends_at_the_ceiling),
         cmocka_unit_test(inflating_yields),
         cmocka_unit_test(final_blocks_yield),
