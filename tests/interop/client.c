@@ -2,7 +2,7 @@
  * Walks through one part of the interoperability matrix on one connection: sends a message of each
  * size and type to a server that echoes, and compares what comes back, byte by byte.
  *
- *   interop_client URL [ca=FILE] [compress] [chunks] [largest=BYTES]
+ *   interop_client URL [ca=FILE] [compress] [chunks]
  *
  * With "chunks" each message leaves in four fragments, one of them empty.
  *
@@ -25,7 +25,6 @@ enum { SIZES = sizeof sizes / sizeof sizes[0], CELLS = 2 * SIZES };
 
 struct walk {
     struct wst_client *client;
-    size_t largest;
     bool chunks;
     size_t cell;
     uint8_t *data; /* What was sent last. */
@@ -105,7 +104,7 @@ static void next(struct walk *w)
 {
     int rc;
 
-    if (w->cell == CELLS || size_of(w) > w->largest) {
+    if (w->cell == CELLS) {
         wst_client_stop(w->client);
         return;
     }
@@ -181,8 +180,6 @@ static void read_arguments(struct walk *w, struct wst_config *config, char **arg
     for (; *argv; argv++) {
         if (strncmp(*argv, "ca=", 3) == 0) {
             config->ca_file = *argv + 3;
-        } else if (strncmp(*argv, "largest=", 8) == 0) {
-            w->largest = strtoull(*argv + 8, NULL, 10);
         } else if (strcmp(*argv, "chunks") == 0) {
             w->chunks = true;
         } else if (strcmp(*argv, "compress") == 0) {
@@ -197,12 +194,12 @@ static void read_arguments(struct walk *w, struct wst_config *config, char **arg
 
 int main(int argc, char **argv)
 {
-    struct walk w = {.largest = SIZE_MAX};
+    struct walk w = {0};
     struct wst_config config;
     struct wst_cause why;
 
     if (argc < 2) {
-        fputs("usage: interop_client URL [ca=FILE] [compress] [chunks] [largest=BYTES]\n", stderr);
+        fputs("usage: interop_client URL [ca=FILE] [compress] [chunks]\n", stderr);
         return 2;
     }
     wst_config_init(&config);

@@ -37,12 +37,6 @@ def connections():
             for frames in ("whole", "fragments")]
 
 
-def largest(connection):
-    """Through a proxy, which does not look into frames, 16 MiB go uncompressed only."""
-    peer, _, extension, _ = connection
-    return MIB if peer in PROXIES and extension == "deflate" else 16 * MIB
-
-
 def cells():
     for connection in connections():
         name = "-".join(connection)
@@ -50,9 +44,8 @@ def cells():
         marks += [pytest.mark.quick] if connection in CORE else []
         for size in SIZES:
             for kind in ("text", "binary"):
-                if size <= largest(connection):
-                    yield pytest.param(connection, f"{kind} {size}", marks=marks,
-                                       id=f"{name}-{kind}-{size}")
+                yield pytest.param(connection, f"{kind} {size}", marks=marks,
+                                   id=f"{name}-{kind}-{size}")
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +58,8 @@ def leaf_of(ca):
     return ca.issue()
 
 
-def walk(url, ca_file, compress, chunks, size):
-    command = [*WRAP, CLIENT, url, f"largest={size}"]
+def walk(url, ca_file, compress, chunks):
+    command = [*WRAP, CLIENT, url]
     command += [f"ca={ca_file}"] if ca_file else []
     command += ["compress"] if compress else []
     command += ["chunks"] if chunks else []
@@ -81,9 +74,8 @@ class Walk:
     def __init__(self, connection, ca):
         peer, wire, extension, frames = connection
         leaf = leaf_of(ca) if wire == "tls" else None
-        size = largest(connection)
         compress = extension == "deflate"
-        how = compress, frames == "fragments", size
+        how = compress, frames == "fragments"
         behind = peer in PROXIES
         with EchoServer("libwebsockets" if behind else peer, None if behind else leaf,
                         compress, frames == "fragments") as server:
