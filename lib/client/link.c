@@ -333,6 +333,7 @@ static void after_feed(struct wst__link *link, int rc, const struct wst_cause *w
         link->end_code = 1006;
         keep_cause(link, why);
         begin_ending(link);
+        link->cbs->wants_flush(link->arg); /* It ends our side, also if nothing is left to send. */
     } else if (link->peer_close) {
         link->peer_close = false;
         begin_ending(link);

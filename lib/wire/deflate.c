@@ -34,6 +34,7 @@ struct wst__deflate {
     bool ended;           /* The last byte of a piece ended zlib's stream. */
     size_t least;
     uint64_t work;
+    uint64_t announced; /* Of the message that arrives: the payload of its frames. */
     z_stream out, in;
 };
 
@@ -178,6 +179,14 @@ static void end_in(struct wst__deflate *d)
     if (d->inflates)
         (void)inflateEnd(&d->in);
     d->inflates = false;
+}
+
+uint64_t wst__inflate_announce(struct wst__deflate *d, bool first, uint64_t n)
+{
+    if (first)
+        d->announced = 0;
+    d->announced = n > UINT64_MAX - d->announced ? UINT64_MAX : d->announced + n;
+    return d->announced;
 }
 
 int wst__inflate_feed(struct wst__deflate *d, const uint8_t *p, size_t n)

@@ -60,6 +60,12 @@ size_t wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bo
 /* What was packed last will not be sent: nothing after it may refer to it. */
 void wst__deflate_unsent(struct wst__deflate *d);
 
+/*
+ * A frame of a compressed message announces |n| bytes; returns how many all its frames so far have.
+ * |first|: the message begins with it.
+ */
+uint64_t wst__inflate_announce(struct wst__deflate *d, bool first, uint64_t n);
+
 enum { WST__INFLATE_MORE = 1, WST__INFLATE_DONE = 0 };
 
 /* The next piece of a compressed message; the one before is used up.  NOMEM. */

@@ -34,7 +34,7 @@ static size_t lay_out(struct wst__frames *f, uint8_t *buf, size_t room)
             size = (size_t)(p[2] << 8 | p[3]) + MEDIUM_HEAD;
         else
             break;
-        if (size > left)
+        if (size > left || size > f->whole_max)
             break;
         memcpy(to, p, MEDIUM_HEAD); /* What is too much lies where payload goes. */
         p += size;

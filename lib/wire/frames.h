@@ -28,6 +28,7 @@ struct wst__frames {
     wslay_frame_context_ptr wslay;
     struct wslay_frame_iocb io; /* The frame that was parsed last. */
     const uint8_t *in, *end;    /* The input, for the callback. */
+    size_t whole_max;           /* Larger frames are not laid out, but told as under way. */
     unsigned ahead;             /* Frames that lie whole in wslay's buffer. */
     /* The frame under way that is not whole in the input. */
     unsigned given;                    /* Bytes of its header that wslay has, */

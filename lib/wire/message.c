@@ -47,7 +47,8 @@ enum {
     RSV1 = 0x40,   /* In the first byte; as wslay tells the three bits: */
     RSV1_ONLY = 4, /* a compressed message (RFC 7692, 6). */
     REASON_MAX = WST__CONTROL_MAX - 2,
-    INFLATE_SLICE = 1 << 10, /* Compressed bytes at a time: at most 1 MiB when inflated. */
+    INFLATE_SLICE = 1 << 10, /* Compressed bytes at a time: about 1 MiB when inflated, at most. */
+    PACKED_EXTRA = 64 << 10, /* The ceiling of a compressed message, as it comes, is higher. */
     INFLATE_TURN = 1 << 20,  /* What may be inflated in one turn of the loop. */
 };
 
@@ -401,6 +402,21 @@ static int check_control(struct wst__ws *ws, const struct wslay_frame_iocb *io,
 }
 
 /*
+ * Of a compressed message it is the inflated size that counts.  Before that it may have what a poor
+ * compressor makes of it: one that inflates to nothing and never ends costs no memory, but time.
+ */
+static bool admits(struct wst__ws *ws, const struct wslay_frame_iocb *io)
+{
+    size_t max = ws->env.max_message;
+    bool first = io->opcode != OPCODE_CONTINUATION;
+
+    if (!ws->inbox.packed)
+        return io->payload_length <= wst__inbox_room(&ws->inbox, max);
+    return wst__inflate_announce(ws->env.deflate, first, io->payload_length) / 2 <=
+           (max < SIZE_MAX - PACKED_EXTRA ? max + PACKED_EXTRA : UINT64_MAX);
+}
+
+/*
  * Checks what wslay leaves to us: mask direction, reserved bits, opcodes, the order of fragments,
  * and the size of the message before any memory is taken for it.
  */
@@ -421,8 +437,7 @@ static int check_header(struct wst__ws *ws, const struct wslay_frame_iocb *io,
         return fail_protocol(ws, why, "a message inside another message (RFC 6455, 5.4)");
     if (io->opcode != OPCODE_CONTINUATION)
         wst__inbox_begin(&ws->inbox, io->opcode, io->rsv != 0);
-    /* Of a compressed message it is the inflated size that counts. */
-    if (!ws->inbox.packed && io->payload_length > wst__inbox_room(&ws->inbox, ws->env.max_message))
+    if (!admits(ws, io))
         return fail_too_large(ws, why);
     return GO_ON;
 }
@@ -588,6 +603,7 @@ int wst__ws_feed(struct wst__ws *ws, const uint8_t *bytes, size_t n, size_t *use
     f = ws->frames ? ws->frames : wst__pool_take_frames(ws->env.pool);
     if (!f)
         return fail_memory(ws, why);
+    f->whole_max = ws->env.deflate ? INFLATE_SLICE : SIZE_MAX;
     do {
         rc = step(ws, f, &p, end, why);
         if (rc == GO_ON && f->ahead)

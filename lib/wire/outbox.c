@@ -86,20 +86,32 @@ static inline void note_level(struct wst__outbox *o)
         o->above = true;
 }
 
+/*
+ * So far the block grows by doubling: what a full queue takes, and a quarter more, lest a full one
+ * is moved for each message that joins it.
+ */
+static size_t most(const struct wst__ws_env *env)
+{
+    size_t close = CONTROL_FRAME_MAX + sizeof(struct mark);
+
+    return env->max_queue < SIZE_MAX / 2 ? env->max_queue / 4 * 5 + close : SIZE_MAX;
+}
+
 /* Makes room for |need| more bytes: of frames and marks.  NOMEM. */
 static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t need)
 {
     size_t live = o->tail - o->head + o->high - o->low;
+    size_t unused = o->block.cap - live;
     struct wst__block larger = {NULL, 0};
-    size_t cap;
+    size_t cap = o->block.cap < most(env) / 2 ? 2 * o->block.cap : most(env);
     int rc;
 
-    /* To move costs as much as is live: worth it only if at least so much is won. */
-    if (o->block.cap - live >= need && o->block.cap - live >= o->block.cap / 2) {
+    /* To move costs as much as is live: worth it if as much is won, or if it cannot grow. */
+    if (unused >= need && (unused >= live || o->block.cap >= most(env))) {
         move(o, &o->block);
         return 0;
     }
-    cap = live + need > 2 * o->block.cap ? live + need : 2 * o->block.cap;
+    cap = cap > live + need ? cap : live + need;
     rc = wst__pool_take(env->pool, &larger, cap, cap);
     if (rc != 0)
         return rc;
@@ -212,6 +224,7 @@ WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_e
 {
     int rc = check_ceiling(o, env, n);
 
+    o->above = o->above || rc == WST_ERR_QUEUE_FULL; /* Who was refused is told to go on. */
     if (rc != 0)
         return rc;
     rc = add_frame(o, env, first, data, n, ref, first & FIN ? size : NO_END);
@@ -219,11 +232,13 @@ WST__NOINLINE int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_e
     return rc;
 }
 
-int wst__outbox_prepare(struct wst__outbox *o, const struct wst__ws_env *env, size_t n, size_t most)
+int wst__outbox_prepare(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
+                        size_t largest)
 {
     int rc = check_ceiling(o, env, n);
 
-    return rc != 0 ? rc : need_frame(o, env, most);
+    o->above = o->above || rc == WST_ERR_QUEUE_FULL;
+    return rc != 0 ? rc : need_frame(o, env, largest);
 }
 
 void wst__outbox_prepared(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,

@@ -47,7 +47,7 @@ struct wst__outbox {
     uint32_t fixed;   /* So many of the bytes to come are offered again as they were. */
     bool blocked;     /* What was handed out last was not wholly taken. */
     bool closing : 1; /* The last mark is the close frame's. */
-    bool above : 1;   /* The queue was above the low-water mark; who tells so clears it. */
+    bool above : 1;   /* It was above the low-water mark, or full; who tells so clears it. */
 };
 
 /* Adds a message in one frame, as wst__outbox_data() does. */
@@ -60,11 +60,11 @@ int wst__outbox_message(struct wst__outbox *o, const struct wst__ws_env *env, ui
 int wst__outbox_data(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                      const void *data, size_t n, void *ref, size_t size);
 /*
- * Makes sure that wst__outbox_prepared() can add a data frame of up to |most| bytes.  The ceiling
- * counts |n| of them; errors as above.
+ * Makes sure that wst__outbox_prepared() can add a data frame of up to |largest| bytes.  The
+ * ceiling counts |n| of them; errors as above.
  */
 int wst__outbox_prepare(struct wst__outbox *o, const struct wst__ws_env *env, size_t n,
-                        size_t most);
+                        size_t largest);
 void wst__outbox_prepared(struct wst__outbox *o, const struct wst__ws_env *env, uint8_t first,
                           const void *data, size_t n, void *ref, size_t size);
 /* Adds the close frame, behind everything and whatever the ceiling.  NOMEM, ENTROPY. */

@@ -188,6 +188,13 @@ static const struct example examples[] = {
      "pong(p) close(03ef)", 0},
     {"not compressed data, and the rest never comes", "c17e 0400 f248cdc9c907 ff", BAD_DATA,
      "close(03ef)", 0},
+    /* What is announced of a compressed message has a ceiling, too: twice the other and 128 KiB. */
+    {"2^62 bytes announced", "c27f 4000000000000000", "error(WS_TOO_LARGE 1009)", "close(03f1)", 0},
+    {"more than any compressor makes of it", "c27f 000000000002000c", "error(WS_TOO_LARGE 1009)",
+     "close(03f1)", 5},
+    {"as much as a poor compressor makes of it", "c27f 000000000002000b", "", "", 5},
+    {"the same in two fragments", "4103 f248cd 007f 0000000000020009", "error(WS_TOO_LARGE 1009)",
+     "close(03f1)", 5},
     {"too large, and the rest never comes", "c17e 0400 f248cdc9c907", "error(WS_TOO_LARGE 1009)",
      "close(03f1)", 4},
     {"compressed text inside a message", "0101 61 c107 f248cdc9c90700", PROTOCOL_ERROR,
@@ -602,8 +609,8 @@ static void a_refused_message_leaves_no_trace(void **state)
 
 static void chunk_of(struct fixture *fx, const char *text, size_t n, unsigned flags)
 {
-    assert_int_equal(
-        wst__ws_send_chunk(fx->ws, WST_TEXT, text, n, flags, (void *)(uintptr_t) "m"), 0);
+    assert_int_equal(wst__ws_send_chunk(fx->ws, WST_TEXT, text, n, flags, (void *)(uintptr_t) "m"),
+                     0);
 }
 
 /* Whether a message in chunks is compressed is up to the first one; alone it is a message. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum { PARSER = 4600, PING_FLOOD = 100000 };
 
@@ -671,6 +672,116 @@ static void what_compression_costs(void **state)
     }
 }
 
+struct swelling {
+    size_t largest, chunks, bytes;
+};
+
+static bool on_swelling(void *arg, enum wst_message_type type, const uint8_t *data, size_t n,
+                        unsigned flags)
+{
+    struct swelling *s = arg;
+
+    (void)type;
+    (void)data;
+    (void)flags;
+    s->largest = n > s->largest ? n : s->largest;
+    s->bytes += n;
+    s->chunks++;
+    return true;
+}
+
+/* A small frame that inflates to megabytes is handed on in pieces, and never collected. */
+static void a_bomb_in_chunks_is_never_whole(void **state)
+{
+    enum { INFLATED = 4 << 20, CHUNK = 1100 << 10 };
+    static const struct wst__ws_cbs cbs = {.chunk = on_swelling};
+    static uint8_t zeros[64 << 10];
+    const struct wst__ws_config config = {.max_message_bytes = SIZE_MAX,
+                                          .max_queue_bytes = 1000,
+                                          .queue_low_water = SIZE_MAX,
+                                          .random = no_random,
+                                          .extensions = "permessage-deflate",
+                                          .offered_extensions = "permessage-deflate"};
+    struct swelling s = {0};
+    struct wst_cause why;
+    struct wst__ws *ws;
+    uint8_t frame[8192] = {0xc2, 126};
+    z_stream z = {0};
+    size_t n;
+    size_t at = 0;
+    size_t before = now;
+    size_t used;
+
+    (void)state;
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_out = frame + 4;
+    z.avail_out = sizeof frame - 4;
+    for (size_t i = 0; i < INFLATED / sizeof zeros; i++) {
+        z.next_in = zeros;
+        z.avail_in = sizeof zeros;
+        assert_int_equal(deflate(&z, Z_NO_FLUSH), Z_OK);
+    }
+    assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+    n = sizeof frame - 4 - z.avail_out - 4;
+    (void)deflateEnd(&z);
+    frame[2] = (uint8_t)(n >> 8);
+    frame[3] = (uint8_t)n;
+    assert_in_range(n, 4000, 4092); /* It would fit wslay's buffer. */
+    assert_int_equal(wst__ws_new(&ws, &config, &cbs, &s, &why), 0);
+    start_counting();
+    while (at < n + 4) {
+        assert_int_equal(wst__ws_feed(ws, frame + at, n + 4 - at, &used, &why), 0);
+        at += used;
+    }
+    print_message("%zu bytes in %zu chunks, the largest %zu; %zu at the peak\n", s.bytes, s.chunks,
+                  s.largest, peak - before);
+    assert_int_equal(s.bytes, INFLATED);
+    assert_true(s.largest <= CHUNK && s.chunks >= 4);
+    assert_true(peak - before <= 4 * CHUNK);
+    wst__ws_free(ws, NULL, NULL);
+    assert_int_equal(now, before);
+}
+
+/*
+ * The queue's ceiling is one for memory: it holds a quarter more, and for a moment its old place as
+ * it grows; beside it the loop has its spare blocks.
+ */
+static void a_full_queue_costs_its_ceiling(void **state)
+{
+    enum { MAX = 16 << 20, HELD = MAX / 4 * 5 + (8 << 10), MOST = HELD + MAX };
+    static const size_t sizes[] = {0, 100, 30000, 62000, 66000, 1 << 20, 5 << 20, 9 << 20};
+    uint8_t *data = calloc(1, 9 << 20);
+
+    (void)state;
+    assert_non_null(data);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct wst__ws_config config = {.max_queue_bytes = MAX, .queue_low_water = SIZE_MAX};
+        struct fixture fx;
+        size_t before;
+        size_t held;
+
+        fixture_pool(&config);
+        fixture_init_with(&fx, &config);
+        before = now;
+        start_counting();
+        while (wst__ws_send(fx.ws, WST_BINARY, data, sizes[i], NULL) == 0)
+            assert_true(wst__ws_buffered(fx.ws) <= MAX);
+        held = now - before;
+        print_message("messages of %7zu: %8zu held, %8zu at the peak\n", sizes[i], held,
+                      peak - before);
+        assert_true(held <= HELD + WST__POOL_BYTES);
+        assert_true(peak - before <= MOST + WST__POOL_BYTES);
+        assert_int_equal(wst__ws_close(fx.ws, 1000, "bye", 3), 0); /* It fits all the same. */
+        assert_true(peak - before <= MOST + WST__POOL_BYTES);
+        wst__ws_free(fx.ws, NULL, NULL);
+        fx.ws = NULL;
+        fixture_fini(&fx);
+        wst__ws_pool_free(config.pool);
+        assert_int_equal(now, 0);
+    }
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -684,6 +795,8 @@ int main(void)
         cmocka_unit_test(a_steady_queue_stays_small),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(what_compression_costs),
+        cmocka_unit_test(a_bomb_in_chunks_is_never_whole),
+        cmocka_unit_test(a_full_queue_costs_its_ceiling),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

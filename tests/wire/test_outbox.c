@@ -441,6 +441,38 @@ static void a_full_queue_refuses(void **state)
     fixture_fini(&fx);
 }
 
+/*
+ * Who was refused is told when there is room again, also where the queue never was above its mark:
+ * a large message behind a little, or messages that cost more than their bytes.  Each refusal has
+ * one telling; what can never fit has none.
+ */
+static void a_refusal_is_followed_by_drained(void **state)
+{
+    struct wst__ws_config config = {.max_queue_bytes = 64 << 10, .queue_low_water = 16 << 10};
+    static uint8_t data[64 << 10];
+    struct fixture fx;
+
+    (void)state;
+    fixture_init_with(&fx, &config);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 1000, NULL), 0);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, sizeof data, NULL), WST_ERR_TOO_LARGE);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "", NULL);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 1000, NULL), 0);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 64500, NULL), WST_ERR_QUEUE_FULL);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 64500, NULL), WST_ERR_QUEUE_FULL);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "drained", NULL);
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, 1000, NULL), 0);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "", NULL);
+    while (wst__ws_send(fx.ws, WST_BINARY, NULL, 0, NULL) == 0)
+        assert_true(wst__ws_buffered(fx.ws) < config.queue_low_water);
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_expect(&fx, "drained", NULL);
+    fixture_fini(&fx);
+}
+
 /* Empty messages cost memory, too: the ceiling counts what the queue notes about each. */
 static void empty_messages_fill_the_queue(void **state)
 {
@@ -647,7 +679,7 @@ static void bad_chunks_change_nothing(void **state)
     fixture_flush(&fx, SIZE_MAX);
     assert_int_equal(chunk(&fx, "\xa4", LAST), 0);
     fixture_flush(&fx, SIZE_MAX);
-    fixture_expect(&fx, "sent(ref 3)", "text(whole) text...(61c3) more(a4)");
+    fixture_expect(&fx, "drained sent(ref 3)", "text(whole) text...(61c3) more(a4)");
     assert_int_equal(wst__ws_close(fx.ws, 1000, NULL, 0), 0);
     assert_int_equal(chunk(&fx, "late", FIRST | LAST), WST_ERR_NOT_OPEN);
     fixture_fini(&fx);
@@ -1062,6 +1094,7 @@ int main(void)
         cmocka_unit_test(what_can_never_fit_is_too_large),
         cmocka_unit_test(bad_arguments_change_nothing),
         cmocka_unit_test(drained_is_told_once_per_fall),
+        cmocka_unit_test(a_refusal_is_followed_by_drained),
         cmocka_unit_test(what_has_not_left_is_told),
         cmocka_unit_test(a_message_in_chunks),
         cmocka_unit_test(chunks_have_their_place),
