@@ -203,13 +203,17 @@ void wst__closing_start(struct wst__core *c, const struct wst__event *ev, struct
     c->wanted = true;
 }
 
-/* Out of patience, or stopped while the peer was closing: at once.  Each start has its own
- * terminal event, also one that waited for the close. */
+/* The peer's close is answered and waited for, as one of ours would be.  A second stop is out of
+ * patience: at once.  Each start has its own terminal event, also one that waited for the close. */
 void wst__closing_stop(struct wst__core *c, const struct wst__event *ev, struct wst__actions *out)
 {
     bool started_again = c->stopping && c->wanted;
 
     c->wanted = false;
+    if (!c->stopping) {
+        c->stopping = true;
+        return;
+    }
     wst__core_emit(c, WST__ACT_DROP_LINK, out);
     end_stop(c, ev, out);
     if (started_again)

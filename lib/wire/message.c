@@ -47,7 +47,7 @@ enum {
     RSV1 = 0x40,   /* In the first byte; as wslay tells the three bits: */
     RSV1_ONLY = 4, /* a compressed message (RFC 7692, 6). */
     REASON_MAX = WST__CONTROL_MAX - 2,
-    INFLATE_SLICE = 1 << 10, /* Compressed bytes at a time: about 1 MiB when inflated, at most. */
+    INFLATE_SLICE = 1000,    /* Compressed bytes at a time: at most 1 MiB when inflated. */
     PACKED_EXTRA = 64 << 10, /* The ceiling of a compressed message, as it comes, is higher. */
     INFLATE_TURN = 1 << 20,  /* What may be inflated in one turn of the loop. */
 };

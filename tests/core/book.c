@@ -283,7 +283,7 @@ static void check_stop(struct book *b, const struct wst__core *c, const struct w
 
     wst__core_step(&copy, &ev, &out);
     if (copy.state == WST_STATE_CLOSING) {
-        PROMISE(b->state == WST_STATE_OPEN);
+        PROMISE(b->state == WST_STATE_OPEN || !c->stopping);
         ev.type = WST__EV_TIMEOUT;
         ev.boot_ms += copy.close_due - ev.now_ms;
         ev.now_ms = copy.close_due;

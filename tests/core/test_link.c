@@ -385,7 +385,8 @@ static void the_peers_reason_counts_when_it_does_not_end_it(void **arg)
                     "         #1 closed (connect 4401: token; 250 ms)\n");
 }
 
-static void stop_while_the_peer_closes_is_at_once(void **arg)
+/* The answer to its close is sent and its end is waited for, as long as after a close of ours. */
+static void stop_while_the_peer_closes(void **arg)
 {
     struct wst__policy p;
     struct tale t;
@@ -395,8 +396,27 @@ static void stop_while_the_peer_closes_is_at_once(void **arg)
     begin_open(&t, &p);
     tale_event(&t, 6000, WST__EV_LINK_CLOSING);
     tale_event(&t, 6001, WST__EV_STOP);
+    tale_event(&t, 6010, WST__EV_LINK_CLOSED);
     tale_expect(&t, "[  6000] link closing: open -> closing\n"
-                    "[  6001] stop: drop link, closing -> idle,\n"
+                    "[  6001] stop\n"
+                    "[  6010] link closed: closing -> idle,\n"
+                    "         #1 closed (none CANCELED), ended idle\n");
+}
+
+static void stop_while_the_peer_closes_and_goes_on(void **arg)
+{
+    struct wst__policy p;
+    struct tale t;
+
+    (void)arg;
+    tale_policy(&p);
+    begin_open(&t, &p);
+    tale_event(&t, 6000, WST__EV_LINK_CLOSING);
+    tale_event(&t, 6001, WST__EV_STOP);
+    tale_wait(&t, 11000);
+    tale_expect(&t, "[  6000] link closing: open -> closing\n"
+                    "[  6001] stop\n"
+                    "[ 11000] timeout: drop link, closing -> idle,\n"
                     "         #1 closed (none CANCELED), ended idle\n");
 }
 
@@ -508,7 +528,8 @@ int main(void)
         cmocka_unit_test(the_peer_closes),
         cmocka_unit_test(the_peer_closes_and_does_not_end_it),
         cmocka_unit_test(the_peers_reason_counts_when_it_does_not_end_it),
-        cmocka_unit_test(stop_while_the_peer_closes_is_at_once),
+        cmocka_unit_test(stop_while_the_peer_closes),
+        cmocka_unit_test(stop_while_the_peer_closes_and_goes_on),
         cmocka_unit_test(an_open_link_may_also_be_said_to_have_failed),
         cmocka_unit_test(start_during_a_stop_is_a_new_life),
         cmocka_unit_test(start_during_a_stop_whose_handshake_is_not_answered),

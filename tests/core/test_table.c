@@ -127,7 +127,7 @@ static const struct {
     {"upgrading",   to_upgrading,    WST_STATE_CONNECTING,  ".i.b .. ... . bo.b ."},
     {"open",        to_open,         WST_STATE_OPEN,        ".l++ .. ... . b.lb ."},
     {"pinging",     to_pinging,      WST_STATE_OPEN,        ".l.+ .. ... . b.lb +"},
-    {"closing",     to_closing,      WST_STATE_CLOSING,     ".i.b .. ... . b..b ."},
+    {"closing",     to_closing,      WST_STATE_CLOSING,     ".+.b .. ... . b..b ."},
     {"stopping",    to_stopping,     WST_STATE_CLOSING,     "+i.i .. ... . i..i ."},
     {"restarting",  to_restarting,   WST_STATE_CLOSING,     ".i.t .. ... . t..t ."},
     {"backoff",     to_backoff,      WST_STATE_BACKOFF,     ".i+t .. ... . .... ."},

@@ -134,6 +134,8 @@ static void read_user(struct book *b, const struct wst__event *ev)
         is->tries = is->auth_failures = is->ticket_refusals = 0;
     if (ev->type == WST__EV_STOP && !at_rest(is))
         is->wanted = 0;
+    if (ev->type == WST__EV_STOP && is->conn == PEER_CLOSES)
+        is->conn = CLOSE_BEGUN; /* As if it were ours. */
 }
 
 static void read_http(struct book *b, const struct wst__event *ev)
@@ -694,7 +696,8 @@ static void check_consequence(struct book *b, const struct wst__core *c,
         break;
     case WST__EV_STOP: /* IDLE, at once or after the close handshake. */
         PROMISE(b->is.state == WST_STATE_IDLE || step.was_state == WST_STATE_FAILED ||
-                (b->is.state == WST_STATE_CLOSING && step.was_state == WST_STATE_OPEN));
+                (b->is.state == WST_STATE_CLOSING &&
+                 (step.was_conn == IS_OPEN || step.was_conn == PEER_CLOSES)));
         break;
     case WST__EV_TIMEOUT:
         check_timeout(b, c, ev);

@@ -419,7 +419,8 @@ static void stop_now(struct tale *t)
     (void)sim_stop(&t->app);
 }
 
-/* As above, and the application stops when it hears of it: the link goes while it is read. */
+/* As above, and the application stops when it hears of it: the server has its answer all the same.
+ */
 static void stop_while_held_messages_are_read(void **state)
 {
     struct tale *t = tale_new();
@@ -445,10 +446,12 @@ static void stop_while_held_messages_are_read(void **state)
                    "[   210] > resume\n"
                    "[   210] open -> closing\n"
                    "[   210] > stop\n"
-                   "[   210] closing -> idle\n"
-                   "[   210] closed: 1001 \"\"\n"
-                   "[   210] because: OK (none)\n"
-                   "[   210] ended: idle, CANCELED\n");
+                   "[   210] client: close 1001\n"
+                   "[   220] server: close answered\n"
+                   "[   230] closing -> idle\n"
+                   "[   230] closed: 1001 \"\" clean\n"
+                   "[   230] because: OK (none)\n"
+                   "[   230] ended: idle, CANCELED\n");
     tale_end(t);
 }
 
@@ -938,15 +941,71 @@ static void stop_while_the_server_closes(void **state)
     sim_ws_close(&t->w, 1001, "server");
     tale_run(t, 100);
     (void)sim_stop(&t->app);
-    tale_run(t, 100);
+    tale_run(t, 10000);
     tale_expect(t, "[   100] server: close 1001\n"
                    "[   110] open -> closing\n"
                    "[   110] client: close 1001\n"
                    "[   200] > stop\n"
-                   "[   200] closing -> idle\n"
-                   "[   200] closed: 1001 \"server\" clean\n"
-                   "[   200] because: OK (none)\n"
-                   "[   200] ended: idle, CANCELED\n");
+                   "[  5110] closing -> idle\n"
+                   "[  5110] closed: 1001 \"server\" clean\n"
+                   "[  5110] because: OK (none)\n"
+                   "[  5110] ended: idle, CANCELED\n");
+    tale_end(t);
+}
+
+static void echo_now(struct tale *t)
+{
+    (void)sim_send(&t->app, 10);
+    tale_when(t, SIM_CB_STATE, 1, stop_now);
+}
+
+/* What an application sent before it heard of the server's close leaves, and the answer after it.
+ */
+static void stop_when_the_server_closes(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    tale_open(t);
+    tale_when(t, SIM_CB_MESSAGE, 1, echo_now);
+    sim_ws_raw(&t->w,
+               "\x81\x01"
+               "1\x88\x02\x03\xe8",
+               7);
+    tale_run(t, 100);
+    tale_expect(t, "[   110] message text 1 \"1\"\n"
+                   "[   110] > send\n"
+                   "[   110] open -> closing\n"
+                   "[   110] > stop\n"
+                   "[   110] client: message 1, 10 bytes\n"
+                   "[   110] client: close 1000\n"
+                   "[   120] server: close answered\n"
+                   "[   130] closing -> idle\n"
+                   "[   130] closed: 1000 \"\" clean\n"
+                   "[   130] because: OK (none)\n"
+                   "[   130] ended: idle, CANCELED\n");
+    tale_end(t);
+}
+
+/* What answers our close breaks the protocol: our side of the stream ends at once, too. */
+static void stop_and_a_broken_answer(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    t->links[0].lazy_close = true;
+    tale_open(t);
+    (void)sim_stop(&t->app);
+    sim_ws_raw(&t->w, "\x83\x00", 2);
+    tale_run(t, 6000);
+    tale_expect(t, "[   100] > stop\n"
+                   "[   100] open -> closing\n"
+                   "[   100] client: close 1000\n"
+                   "[   110] server: close answered\n"
+                   "[   130] closing -> idle\n"
+                   "[   130] closed: 1006 \"\"\n"
+                   "[   130] because: OK (none)\n"
+                   "[   130] ended: idle, CANCELED\n");
     tale_end(t);
 }
 
@@ -1013,6 +1072,8 @@ int main(void)
         cmocka_unit_test(stop_and_no_answer),
         cmocka_unit_test(close_frames_cross),
         cmocka_unit_test(stop_while_the_server_closes),
+        cmocka_unit_test(stop_when_the_server_closes),
+        cmocka_unit_test(stop_and_a_broken_answer),
         cmocka_unit_test(reset_while_closing),
     };
 

@@ -693,7 +693,7 @@ static bool on_swelling(void *arg, enum wst_message_type type, const uint8_t *da
 /* A small frame that inflates to megabytes is handed on in pieces, and never collected. */
 static void a_bomb_in_chunks_is_never_whole(void **state)
 {
-    enum { INFLATED = 4 << 20, CHUNK = 1100 << 10 };
+    enum { INFLATED = 4 << 20, CHUNK = 1 << 20 };
     static const struct wst__ws_cbs cbs = {.chunk = on_swelling};
     static uint8_t zeros[64 << 10];
     const struct wst__ws_config config = {.max_message_bytes = SIZE_MAX,
