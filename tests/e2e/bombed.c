@@ -1,8 +1,10 @@
 /*
  * One attempt of a client with the default ceilings, and what its memory came to.
  *
- *   bombed URL [compress] [cookies]
+ *   bombed URL [compress] [cookies] [chunks] [fill]
  *
+ * With "chunks" messages are taken in chunks, of any size together; with "fill" it sends until its
+ * queue is full.
  * Prints one line: "PEAK CODE CLOSE_CODE HTTP_STATUS MESSAGES TEXT".  PEAK is the most that the
  * heap of the whole process held, libcurl, OpenSSL and zlib included, above what it held when the
  * connection was open, or, when it never was, when the attempt began.  Under a sanitizer, which
@@ -101,6 +103,7 @@ static size_t base;
 struct seen {
     size_t peak;
     size_t messages;
+    bool fill;
     struct wst_cause cause;
 };
 
@@ -112,10 +115,13 @@ static void measure_from_here(void)
 
 static void on_open(struct wst_client *client, const char *subprotocol, void *arg)
 {
-    (void)client;
+    static const char data[62000];
+    const struct seen *seen = arg;
+
     (void)subprotocol;
-    (void)arg;
     measure_from_here();
+    while (seen->fill && wst_client_send(client, WST_BINARY, data, sizeof data, NULL) == 0) {
+    }
 }
 
 static void on_message(struct wst_client *client, enum wst_message_type type, const void *data,
@@ -128,6 +134,18 @@ static void on_message(struct wst_client *client, enum wst_message_type type, co
     (void)data;
     (void)len;
     seen->messages++;
+}
+
+static void on_chunk(struct wst_client *client, enum wst_message_type type, const void *data,
+                     size_t len, unsigned flags, void *arg)
+{
+    struct seen *seen = arg;
+
+    (void)client;
+    (void)type;
+    (void)data;
+    (void)len;
+    seen->messages += flags & WST_CHUNK_LAST ? 1 : 0;
 }
 
 static void on_attempt_failed(struct wst_client *client, const struct wst_error_info *info,
@@ -181,6 +199,12 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         config.compress |= strcmp(argv[i], "compress") == 0;
         config.cookies |= strcmp(argv[i], "cookies") == 0;
+        seen.fill |= strcmp(argv[i], "fill") == 0;
+        if (strcmp(argv[i], "chunks") == 0) {
+            config.on_message = NULL;
+            config.on_chunk = on_chunk;
+            config.max_message_bytes = SIZE_MAX;
+        }
     }
     if (wst_client_new(&client, &config, &why) != 0) {
         fprintf(stderr, "%s\n", why.text);

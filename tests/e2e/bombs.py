@@ -161,6 +161,17 @@ MESSAGES = [
          lambda: sequence(frame(0x42, b"\0\0\0\xff\xff"),
                           repeated(frame(0x00, b"\0\0\0\xff\xff"), 10**6)), "EOF", 32 * KIB,
          ("compress",)),
+    Bomb("messages", "a compressed message of empty blocks without an end",
+         lambda: sequence(frame(0x42, b"\0\0\0\xff\xff"),
+                          endless(frame(0x00, b"\0\0\0\xff\xff" * 1000))), "WS_TOO_LARGE 1009",
+         32 * KIB, ("compress",)),
+    Bomb("messages", "2^62 compressed bytes announced",
+         lambda: [frame(0xc2, length=1 << 62)], "WS_TOO_LARGE 1009", 16 * KIB, ("compress",)),
+    Bomb("messages", "64 MiB inflated, taken in chunks without a ceiling",
+         lambda: sequence(frame(0xc2, deflated(64 * MIB)), CLOSE), "WS_CLOSED 1000", 4 * MIB,
+         ("compress", "chunks")),
+    Bomb("messages", "the application fills the send queue, the server does not read",
+         lambda: [], "EOF", 36 * MIB + POOL, ("fill",), reads=False),
 ]
 
 UPGRADE = [
@@ -362,8 +373,8 @@ open connection above what it held when it was open, else above what it held bef
 
 A message that grows has its old and its new place for a moment (24 MiB for 16), and a loop keeps
 4 MiB of spare blocks for all its connections; smaller ceilings cost less in proportion. Output that
-the server does not take is bounded by `max_queue_bytes`, pongs to 256 KiB and, once output is
-blocked, to one.
+the server does not take is bounded by `max_queue_bytes` and a quarter of it, and has its old and its
+new place while it grows; pongs to 256 KiB and, once output is blocked, to one.
 
 The budgets are asserted by `tests/e2e/test_bounds.py`; the table is written by
 `tests/e2e/bombs.py`.
