@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 
-#include <assert.h>
 #include <limits.h>
 #include <string.h>
 
@@ -103,8 +102,9 @@ size_t wst__deflate_bound(struct wst__deflate *d, size_t n)
     return deflateBound(&d->out, (uLong)n) + SLACK;
 }
 
-/* Compresses |n| bytes to the |room| at |to|, where all of them fit; returns what they took. */
-static size_t flush(struct wst__deflate *d, const void *data, size_t n, uint8_t *to, size_t room)
+/* Compresses |n| bytes to the |room| at |to|, where all of them fit; zlib may not want to. */
+static bool flush(struct wst__deflate *d, const void *data, size_t n, uint8_t *to, size_t room,
+                  size_t *made)
 {
     int rc;
 
@@ -113,10 +113,9 @@ static size_t flush(struct wst__deflate *d, const void *data, size_t n, uint8_t 
     d->out.next_out = to;
     d->out.avail_out = (uInt)room;
     rc = deflate(&d->out, Z_SYNC_FLUSH);
-    assert(rc == Z_OK && d->out.avail_in == 0 && d->out.avail_out > 0);
-    (void)rc;
     d->out.next_in = NULL;
-    return room - d->out.avail_out;
+    *made = room - d->out.avail_out;
+    return rc == Z_OK && d->out.avail_in == 0 && d->out.avail_out > 0;
 }
 
 bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,
@@ -130,8 +129,9 @@ bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const 
     bound = wst__deflate_bound(d, n);
     if (wst__pool_take(pool, out, bound, bound) != 0)
         return false;
-    *made = flush(d, data, n, out->data, bound) - TAIL;
-    fits = is_worth_it(d, *made, n);
+    fits = flush(d, data, n, out->data, bound, made);
+    *made -= fits ? TAIL : 0;
+    fits = fits && is_worth_it(d, *made, n);
     if (d->params.client_forgets)
         end_out(d);
     if (!fits)
@@ -151,19 +151,21 @@ bool wst__deflate_chunks(struct wst__deflate *d, size_t n)
  * Each chunk ends with a flush, as a message does.  An empty one has nothing to flush; as the last
  * one it is a block without bytes, of which what is left out leaves one byte (RFC 7692, 7.2.3.6).
  */
-size_t wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bool last,
-                          uint8_t *to)
+bool wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bool last, uint8_t *to,
+                        size_t *made)
 {
-    size_t made = n ? flush(d, data, n, to, wst__deflate_bound(d, n)) : 0;
-
+    *made = 0;
+    if (n && !flush(d, data, n, to, wst__deflate_bound(d, n), made))
+        return false;
     if (!last)
-        return made;
+        return true;
+    if (n)
+        *made -= TAIL;
+    else
+        to[(*made)++] = 0;
     if (d->params.client_forgets)
         end_out(d);
-    if (n)
-        return made - TAIL;
-    *to = 0;
-    return 1;
+    return true;
 }
 
 void wst__deflate_unsent(struct wst__deflate *d)

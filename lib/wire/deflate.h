@@ -54,9 +54,12 @@ bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const 
 bool wst__deflate_chunks(struct wst__deflate *d, size_t n);
 /* What a chunk of |n| bytes takes at most. */
 size_t wst__deflate_bound(struct wst__deflate *d, size_t n);
-/* Compresses a chunk, so that the peer can read all of it, to |to|, which has that room. */
-size_t wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bool last,
-                          uint8_t *to);
+/*
+ * Compresses a chunk, so that the peer can read all of it, to |to|, which has that room.  False:
+ * zlib refused, and nothing is changed.
+ */
+bool wst__deflate_chunk(struct wst__deflate *d, const void *data, size_t n, bool last, uint8_t *to,
+                        size_t *made);
 /* What was packed last will not be sent: nothing after it may refer to it. */
 void wst__deflate_unsent(struct wst__deflate *d);
 

@@ -719,10 +719,12 @@ static int send_chunk_packed(struct wst__ws *ws, uint8_t first, const void *data
         rc = wst__pool_take(ws->env.pool, &packed, most, most);
     if (rc != 0)
         return rc;
-    n = wst__deflate_chunk(d, data, n, first & FIN, packed.data);
-    wst__outbox_prepared(&ws->outbox, &ws->env, first, packed.data, n, ref, size);
+    if (wst__deflate_chunk(d, data, n, first & FIN, packed.data, &n))
+        wst__outbox_prepared(&ws->outbox, &ws->env, first, packed.data, n, ref, size);
+    else
+        rc = WST_ERR_NOMEM;
     wst__pool_give(ws->env.pool, &packed);
-    return 0;
+    return rc;
 }
 
 int wst__ws_send_chunk(struct wst__ws *ws, enum wst_message_type type, const void *data, size_t n,
