@@ -38,6 +38,11 @@ static void defaults(void **state)
     assert_true(cfg.ws_url.tls);
     assert_int_equal(cfg.ws_url.port, 443);
     assert_string_equal(cfg.token_origin, "https://api.example.com:443");
+    /* What is dangerous is off. */
+    assert_int_equal(cfg.c.insecure, 0);
+    assert_int_equal(cfg.c.allow_plaintext, 0);
+    assert_int_equal(cfg.c.upgrade_bearer, 0);
+    assert_int_equal(cfg.c.cookies, 0);
     wst__config_fini(&cfg);
 }
 

@@ -143,6 +143,14 @@ def memory_of(core):
             yield core[offset:offset + size]
 
 
+def core_is_written():
+    """Into the directory of the process, and not to a program of the system's or another place."""
+    with open("/proc/sys/kernel/core_pattern", encoding="utf-8") as file:
+        pattern = file.read()
+    return "|" not in pattern and "/" not in pattern and \
+        resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
+
+
 def stopped(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
         return stat.read().rsplit(")", 1)[1].split()[0] == "T"
@@ -163,7 +171,9 @@ def image(process, directory):
         end(process)
     assert process.returncode == -signal.SIGABRT
     assert searched > 100_000
-    for core in directory.glob("core*"):
+    cores = list(directory.glob("core*"))
+    assert len(cores) == core_is_written()
+    for core in cores:
         segments = list(memory_of(core.read_bytes()))
         assert sum(map(len, segments)) > 100_000
         for segment in segments:
@@ -171,6 +181,13 @@ def image(process, directory):
     trace = (directory / "trace").read_bytes()
     assert b" 3 failures" in trace
     return found + found_in("the log", trace)
+
+
+@pytest.mark.skipif(not core_is_written(), reason="this system takes cores elsewhere")
+def test_a_core_was_searched(server, tmp_path):
+    """Where it is not, the same memory was searched in the process alone."""
+    process = begin("wipe", "loop", server, "token refused", tmp_path)
+    assert not image(process, tmp_path) and len(list(tmp_path.glob("core*"))) == 1
 
 
 @pytest.mark.parametrize("stage", ["client", "loop"])

@@ -335,11 +335,26 @@ def chaos(place, log):
 SECRETS = re.compile(rb"c4n4ry|l3ft0v3r|eyJhbGciOi[\w-]+\.[\w-]+")
 
 
+# Where sources are copied to, and inputs that look like tokens.
+QUOTED = ("sabotage", "fuzz-work")
+
+
+def written(place):
+    """Logs, reports and what suites leave in their directories; of builds, the logs of tests."""
+    for folder in os.scandir(place.top):
+        if folder.name in QUOTED or not folder.is_dir():
+            continue
+        is_build = os.path.exists(os.path.join(folder, "build.ninja"))
+        for path in glob.glob(folder.path + ("/meson-logs/*" if is_build else "/**"),
+                              recursive=True, include_hidden=True):
+            if os.path.isfile(path) and not os.path.islink(path):
+                yield path
+
+
 def searched(place):
     """Nothing that any suite has written holds a secret; logs of earlier runs were searched then."""
-    paths = glob.glob(place.top + "/logs/*") + glob.glob(place.top + "/*/meson-logs/testlog*.txt")
     guilty = []
-    for path in paths:
+    for path in written(place):
         if os.path.getmtime(path) < place.begun - 1:
             continue
         with open(path, "rb") as content:
