@@ -20,8 +20,7 @@ from test_dns import resolving
 from wstserver import Server
 
 FLEET = os.path.join(BUILD, "tests", "chaos", "fleet")
-LONG = os.environ.get("WST_LONG") == "1"
-CROWD = 500 if LONG else 100
+CROWD = 500
 # HANDSHAKES_A_TURN of the streams, of libcurl's connections that have come to stand, and of its new
 # transfers.
 HANDSHAKES = 3 * 4
