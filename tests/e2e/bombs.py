@@ -230,7 +230,7 @@ def http_bombs(step):
              lambda: [json_reply(b"[" * (64 * KIB))], "BAD_REPLY", STEP_AT_MOST),
         Bomb(step, "64 KiB of numbers in a list",
              lambda: [json_reply(json_list)], "BAD_REPLY", 4 * MIB),
-        Bomb(step, "a hundred cookies of 150 bytes",
+        Bomb(step, "ninety cookies of 150 bytes",
              lambda: [head(500, *(f"Set-Cookie: {i:04}={'a' * 150}" for i in range(90)))],
              "HTTP_STATUS", STEP_AT_MOST, ("cookies",)),
     ]
