@@ -91,6 +91,22 @@ def security_rows():
     assert rows > 30 and not wrong, "\n".join(wrong)
 
 
+# How many sections there are under each, in RFC 6455; of those without a text only what is below.
+RFC_6455 = {"5": 8, "5.5": 3, "6": 2, "7": 4, "7.1": 7, "7.2": 3, "7.4": 2, "8": 1, "9": 2}
+HEADINGS = {"7.1", "7.2", "7.4"}
+
+
+def conformance_named():
+    """the list of RFC 6455's sections is complete, and the tests that it names exist"""
+    _, _, listed = read("tests/wire/conformance_cases.h").partition("conformance_sections[] = {")
+    sections = set(re.findall(r'{"([\d.]+)"', listed))
+    absent = {f"{above}.{number}" for above, count in RFC_6455.items()
+              for number in range(1, count + 1)} - HEADINGS - sections
+    tests = re.findall(r"([\w/]+\.c):(\w+)", listed)
+    wrong = [f"{path}:{name}" for path, name in tests if not exists(path, name)]
+    assert len(tests) > 20 and not absent and not wrong, (absent, wrong)
+
+
 def promises_named():
     """the tests that docs/promises.md names exist"""
     rows = re.findall(r"^\| \d+ .*? \| (.*) \|$", read("docs/promises.md"), re.MULTILINE)
@@ -128,5 +144,5 @@ def change_log():
     assert re.search(entry, read("CHANGELOG.md"), re.MULTILINE), version
 
 
-run([reference, every_function, readme_code, readme_links, security_rows, promises_named, diagram,
-     change_log])
+run([reference, every_function, readme_code, readme_links, security_rows, conformance_named,
+     promises_named, diagram, change_log])

@@ -2,13 +2,18 @@
  * Our own table of conformance cases (RFC 6455): what a server sends, and what must come of it.
  * Each is run whole, byte by byte, and at random splits; see test_conformance.c.
  *
- * The other sections have tables of their own: 4 (the opening handshake) and 9 (extensions) in
- * test_upgrade.c, RFC 7692 in test_deflate.c; 5.3, 6.1 and 10.3 (what we send) in test_outbox.c.
+ * The list of sections behind it says where the others are tested.  RFC 7692 has a table of its own
+ * in test_deflate.c.
  */
 #ifndef TESTS_WIRE_CONFORMANCE_CASES_H
 #define TESTS_WIRE_CONFORMANCE_CASES_H
 
 #include <stddef.h>
+
+enum {
+    BY_WSLAY = 1, /* The check is wslay's: without it the case must fail. */
+    WE_CLOSE = 2, /* Our close frame, with the code 1000, has left before anything comes. */
+};
 
 struct conformance_case {
     const char *section;
@@ -17,7 +22,7 @@ struct conformance_case {
     const char *events; /* What the application sees, in order. */
     const char *output; /* What is answered. */
     size_t max_message; /* 0: 1 MiB. */
-    int by_wslay;       /* The check is wslay's: without it the case must fail. */
+    unsigned flags;
 };
 
 #define PROTOCOL_ERROR "error(WS_PROTOCOL 1002)"
@@ -34,7 +39,7 @@ struct conformance_case {
     }
 #define BROKEN_WSLAY(section, name, input)                                                         \
     {                                                                                              \
-        section, name, input, PROTOCOL_ERROR, CLOSE_1002, 0, 1                                     \
+        section, name, input, PROTOCOL_ERROR, CLOSE_1002, 0, BY_WSLAY                              \
     }
 #define NOT_UTF8(name, input)                                                                      \
     {                                                                                              \
@@ -44,9 +49,13 @@ struct conformance_case {
     {                                                                                              \
         section, name, input, events, "", 0, 0                                                     \
     }
-#define CLOSES(name, input, events, output)                                                        \
+#define CLOSES(section, name, input, events, output)                                               \
     {                                                                                              \
-        "7.4", name, input, events, output, 0, 0                                                   \
+        section, name, input, events, output, 0, 0                                                 \
+    }
+#define WE_CLOSED(section, name, input, events)                                                    \
+    {                                                                                              \
+        section, name, input, events, CLOSE_1000, 0, WE_CLOSE                                      \
     }
 
 static const struct conformance_case conformance_cases[] = {
@@ -135,7 +144,7 @@ static const struct conformance_case conformance_cases[] = {
     BROKEN_WSLAY("5.2", "16 bits for length 3 of a fragment", "017e 0003 618000 8000"),
     BROKEN_WSLAY("5.2", "16 bits for length 3 of a continuation", "0101 61 807e 0003 'abc'"),
     {"5.2", "16 bits for length 3 after a message", "8101 61 817e 0003 'abc'",
-     "text(a) " PROTOCOL_ERROR, CLOSE_1002, 0, 1},
+     "text(a) " PROTOCOL_ERROR, CLOSE_1002, 0, BY_WSLAY},
     FINE("5.2", "two messages", "8101 61 8101 62", "text(a) text(b)"),
     FINE("5.2", "two types", "8101 61 8201 00", "text(a) binary(00)"),
     FINE("5.2", "many empty messages", "5*8200", "binary() binary() binary() binary() binary()"),
@@ -220,52 +229,52 @@ static const struct conformance_case conformance_cases[] = {
     FINE("5.5.3", "pongs and messages", "8a01 61 8101 62 8a01 63", "pong(a) text(b) pong(c)"),
 
     /* ---- 5.5.1 and 7: close ---------------------------------------------------------------- */
-    CLOSES("no code", "8800", "closed(1005)", "close()"),
+    CLOSES("7.1.5", "no code", "8800", "closed(1005)", "close()"),
     BROKEN("5.5.1", "close of one byte", "8801 03"),
-    CLOSES("1000", "8802 03e8", "closed(1000)", CLOSE_1000),
-    CLOSES("1000 with a reason", "8805 03e8 'bye'", "closed(1000 bye)", CLOSE_1000),
+    CLOSES("7.4.1", "1000", "8802 03e8", "closed(1000)", CLOSE_1000),
+    CLOSES("7.4.1", "1000 with a reason", "8805 03e8 'bye'", "closed(1000 bye)", CLOSE_1000),
     CLOSES(
-        "1000 with the longest reason", "887d 03e8 123*61",
+        "7.4.1", "1000 with the longest reason", "887d 03e8 123*61",
         "closed(1000 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)",
         CLOSE_1000),
-    CLOSES("1001", "8802 03e9", "closed(1001)", "close(03e9)"),
-    CLOSES("1002", "8802 03ea", "closed(1002)", "close(03ea)"),
-    CLOSES("1003", "8802 03eb", "closed(1003)", "close(03eb)"),
-    CLOSES("1007", "8802 03ef", "closed(1007)", "close(03ef)"),
-    CLOSES("1008", "8802 03f0", "closed(1008)", "close(03f0)"),
-    CLOSES("1009", "8802 03f1", "closed(1009)", "close(03f1)"),
-    CLOSES("1010", "8802 03f2", "closed(1010)", "close(03f2)"),
-    CLOSES("1011", "8802 03f3", "closed(1011)", "close(03f3)"),
-    CLOSES("1012", "8802 03f4", "closed(1012)", "close(03f4)"),
-    CLOSES("1013", "8802 03f5", "closed(1013)", "close(03f5)"),
-    CLOSES("1014", "8802 03f6", "closed(1014)", "close(03f6)"),
-    CLOSES("3000", "8802 0bb8", "closed(3000)", "close(0bb8)"),
-    CLOSES("3999", "8802 0f9f", "closed(3999)", "close(0f9f)"),
-    CLOSES("4000", "8802 0fa0", "closed(4000)", "close(0fa0)"),
-    CLOSES("4401 with a reason", "880e 1131 'unauthorized'", "closed(4401 unauthorized)",
+    CLOSES("7.4.1", "1001", "8802 03e9", "closed(1001)", "close(03e9)"),
+    CLOSES("7.4.1", "1002", "8802 03ea", "closed(1002)", "close(03ea)"),
+    CLOSES("7.4.1", "1003", "8802 03eb", "closed(1003)", "close(03eb)"),
+    CLOSES("7.4.1", "1007", "8802 03ef", "closed(1007)", "close(03ef)"),
+    CLOSES("7.4.1", "1008", "8802 03f0", "closed(1008)", "close(03f0)"),
+    CLOSES("7.4.1", "1009", "8802 03f1", "closed(1009)", "close(03f1)"),
+    CLOSES("7.4.1", "1010", "8802 03f2", "closed(1010)", "close(03f2)"),
+    CLOSES("7.4.1", "1011", "8802 03f3", "closed(1011)", "close(03f3)"),
+    CLOSES("7.4.1", "1012", "8802 03f4", "closed(1012)", "close(03f4)"),
+    CLOSES("7.4.1", "1013", "8802 03f5", "closed(1013)", "close(03f5)"),
+    CLOSES("7.4.1", "1014", "8802 03f6", "closed(1014)", "close(03f6)"),
+    CLOSES("7.4.2", "3000", "8802 0bb8", "closed(3000)", "close(0bb8)"),
+    CLOSES("7.4.2", "3999", "8802 0f9f", "closed(3999)", "close(0f9f)"),
+    CLOSES("7.4.2", "4000", "8802 0fa0", "closed(4000)", "close(0fa0)"),
+    CLOSES("7.4.2", "4401 with a reason", "880e 1131 'unauthorized'", "closed(4401 unauthorized)",
            "close(1131)"),
-    CLOSES("4999", "8802 1387", "closed(4999)", "close(1387)"),
-    BROKEN("7.4", "code 0", "8802 0000"),
-    BROKEN("7.4", "code 999", "8802 03e7"),
-    BROKEN("7.4", "code 1004", "8802 03ec"),
-    BROKEN("7.4", "code 1005", "8802 03ed"),
-    BROKEN("7.4", "code 1006", "8802 03ee"),
-    BROKEN("7.4", "code 1015", "8802 03f7"),
-    BROKEN("7.4", "code 1016", "8802 03f8"),
-    BROKEN("7.4", "code 1100", "8802 044c"),
-    BROKEN("7.4", "code 2000", "8802 07d0"),
-    BROKEN("7.4", "code 2999", "8802 0bb7"),
-    BROKEN("7.4", "code 5000", "8802 1388"),
-    BROKEN("7.4", "code 65535", "8802 ffff"),
-    BROKEN("7.4", "code 1005 with a reason", "8805 03ed 'bye'"),
-    CLOSES("a reason of several bytes a character", "8806 03e8 e282ac 21",
+    CLOSES("7.4.2", "4999", "8802 1387", "closed(4999)", "close(1387)"),
+    BROKEN("7.4.2", "code 0", "8802 0000"),
+    BROKEN("7.4.2", "code 999", "8802 03e7"),
+    BROKEN("7.4.1", "code 1004", "8802 03ec"),
+    BROKEN("7.4.1", "code 1005", "8802 03ed"),
+    BROKEN("7.4.1", "code 1006", "8802 03ee"),
+    BROKEN("7.4.1", "code 1015", "8802 03f7"),
+    BROKEN("7.4.2", "code 1016", "8802 03f8"),
+    BROKEN("7.4.2", "code 1100", "8802 044c"),
+    BROKEN("7.4.2", "code 2000", "8802 07d0"),
+    BROKEN("7.4.2", "code 2999", "8802 0bb7"),
+    BROKEN("7.4.2", "code 5000", "8802 1388"),
+    BROKEN("7.4.2", "code 65535", "8802 ffff"),
+    BROKEN("7.4.1", "code 1005 with a reason", "8805 03ed 'bye'"),
+    CLOSES("7.1.6", "a reason of several bytes a character", "8806 03e8 e282ac 21",
            "closed(1000 \xe2\x82\xac!)", CLOSE_1000),
     {"5.5.1", "a reason that is not UTF-8", "8806 03e8 'ab' c328", UTF8_ERROR, CLOSE_1007, 0, 0},
     {"5.5.1", "a reason that ends inside a character", "8804 03e8 e282", UTF8_ERROR, CLOSE_1007, 0,
      0},
     {"5.5.1", "a reason with a surrogate", "8805 03e8 eda080", UTF8_ERROR, CLOSE_1007, 0, 0},
-    CLOSES("an incomplete close", "8805 03e8 'b'", "", ""),
+    CLOSES("5.5.1", "an incomplete close", "8805 03e8 'b'", "", ""),
     {"5.5.1", "a message after close", "8802 03e8 8101 61", "closed(1000)", CLOSE_1000, 0, 0},
     {"5.5.1", "a ping after close", "8802 03e8 8901 61", "closed(1000)", CLOSE_1000, 0, 0},
     {"5.5.1", "a second close", "8802 03e8 8802 03e9", "closed(1000)", CLOSE_1000, 0, 0},
@@ -284,6 +293,53 @@ static const struct conformance_case conformance_cases[] = {
      "pong(b) " CLOSE_1002, 0, 0},
     {"7.1.7", "a message after an error", "8301 61 8101 62", PROTOCOL_ERROR, CLOSE_1002, 0, 0},
     {"7.1.7", "a close after an error", "8301 61 8802 03e8", PROTOCOL_ERROR, CLOSE_1002, 0, 0},
+
+    /* ---- The same after we have closed: nothing more leaves --------------------------------- */
+    WE_CLOSED("7.1.2", "we close, and nothing comes", "", ""),
+    WE_CLOSED("7.1.2", "we close, the peer answers", "8802 03e8", "closed(1000)"),
+    WE_CLOSED("7.1.3", "a message after our close", "8101 61 8201 00", "text(a) binary(00)"),
+    WE_CLOSED("7.1.3", "a ping after our close", "8901 61 8802 03e8", "closed(1000)"),
+    WE_CLOSED("7.1.5", "an answer without a code", "8800", "closed(1005)"),
+    WE_CLOSED("7.1.5", "an answer with another code", "8802 0fa1", "closed(4001)"),
+    WE_CLOSED("7.1.6", "an answer with a reason", "8805 03e9 'bye'", "closed(1001 bye)"),
+    WE_CLOSED("7.1.2", "messages before the answer", "8101 61 8201 00 8802 03e8",
+              "text(a) binary(00) closed(1000)"),
+    WE_CLOSED("7.1.2", "fragments before the answer", "0101 61 8901 70 0000 8001 62 8802 03e8",
+              "text(ab) closed(1000)"),
+    WE_CLOSED("7.1.2", "a pong before the answer", "8a01 61 8802 03e8", "pong(a) closed(1000)"),
+    WE_CLOSED("7.1.2", "the answer inside a message", "0101 61 8802 03e8 8001 62", "closed(1000)"),
+    WE_CLOSED("5.5.1", "a message after the answer", "8802 03e8 8101 61", "closed(1000)"),
+    WE_CLOSED("5.5.1", "a second answer", "8802 03e8 8802 03e9", "closed(1000)"),
+    WE_CLOSED("5.5.1", "garbage after the answer", "8802 03e8 ffffffffffffffff", "closed(1000)"),
+    WE_CLOSED("5.5.1", "an answer of one byte", "8801 03", PROTOCOL_ERROR),
+    WE_CLOSED("7.4.1", "an answer with the code 1005", "8802 03ed", PROTOCOL_ERROR),
+    WE_CLOSED("7.1.7", "an error before the answer", "8301 61 8802 03e8", PROTOCOL_ERROR),
+    WE_CLOSED("7.1.7", "an error behind a message", "8101 61 8181 00000000 62",
+              "text(a) " PROTOCOL_ERROR),
+    WE_CLOSED("8.1", "bad text before the answer", "8102 61ff 8802 03e8", UTF8_ERROR),
+    WE_CLOSED("10.4", "2^62 before the answer", "827f 4000000000000000", SIZE_ERROR),
+    {"5.5", "a ping of 126 bytes before the answer", "897e 007e 126*61", PROTOCOL_ERROR, CLOSE_1000,
+     0, WE_CLOSE | BY_WSLAY},
+
+    /* ---- 5.7: the examples of the RFC ------------------------------------------------------- */
+    FINE("5.7", "an unmasked text", "8105 48656c6c6f", "text(Hello)"),
+    BROKEN("5.7", "a masked text", "8185 37fa213d 7f9f4d5158"),
+    FINE("5.7", "a text in fragments", "0103 48656c 8002 6c6f", "text(Hello)"),
+    {"5.7", "an unmasked ping", "8905 48656c6c6f", "", "pong(Hello)", 0, 0},
+    BROKEN("5.7", "a masked pong", "8a85 37fa213d 7f9f4d5158"),
+    FINE("5.7", "256 bytes", "827e 0100 256*61", "binary(256 bytes, hash fd2916200943d825)"),
+    FINE("5.7", "64 KiB", "827f 0000000000010000 65536*61",
+         "binary(65536 bytes, hash 1f0c0019bbd72325)"),
+
+    /* ---- 6.2: what is received ------------------------------------------------------------- */
+    FINE("6.2", "a message in one frame", "8201 00", "binary(00)"),
+    FINE("6.2", "a message whose last fragment has not come", "0201 00 0001 01", ""),
+    FINE("6.2", "a message when its last fragment has come", "0201 00 0001 01 8001 02",
+         "binary(000102)"),
+    {"6.2", "a ping among fragments belongs to no message", "0201 00 8901 70 8001 01",
+     "binary(0001)", "pong(p)", 0, 0},
+    FINE("6.2", "a pong among fragments comes first", "0201 00 8a01 70 8001 01",
+         "pong(p) binary(0001)"),
 
     /* ---- 5.6 and 8.1: text is UTF-8 -------------------------------------------------------- */
     FINE("5.6", "binary is anything", "8206 80c0eda080ff", "binary(80c0eda080ff)"),
@@ -367,5 +423,57 @@ static const struct conformance_case conformance_cases[] = {
 };
 
 enum { CONFORMANCE_CASES = sizeof conformance_cases / sizeof conformance_cases[0] };
+
+/*
+ * Every section of RFC 6455 about the open connection and its end, the parts of 4.1 that are a
+ * client's, and what 10 asks of one: it has cases above, or names the tests where it is.  That
+ * these exist is checked by tests/docs/check.py.
+ */
+struct conformance_section {
+    const char *section;
+    const char *tests; /* NULL: the cases above. */
+};
+
+static const struct conformance_section conformance_sections[] = {
+    {"4.1, through a proxy", "io/test_proxies.c:test_http_proxy"},
+    {"4.1, over TLS", "io/test_tls.c:test_verdicts io/test_tls.c:test_sni"},
+    {"4.1, the request", "wire/test_upgrade.c:test_request_plain"},
+    {"4.1, the answer", "wire/test_upgrade.c:test_accepted wire/test_upgrade.c:test_bad_answers"},
+    {"4.1, another status", "wire/test_upgrade.c:test_every_status sim/test_failures.c:redirected"},
+    {"5.1", NULL},
+    {"5.2", NULL},
+    {"5.3", "wire/test_outbox.c:every_frame_has_its_own_key"},
+    {"5.4", NULL},
+    {"5.5", NULL},
+    {"5.5.1", NULL},
+    {"5.5.2", NULL},
+    {"5.5.3", NULL},
+    {"5.6", NULL},
+    {"5.7", NULL},
+    {"5.8", "wire/test_deflate.c:the_examples_at_every_split"},
+    {"6.1", "wire/test_outbox.c:the_example_of_the_rfc wire/test_outbox.c:a_message_in_chunks "
+            "wire/test_outbox.c:bad_arguments_change_nothing"},
+    {"6.2", NULL},
+    {"7.1.1", "sim/test_link.c:stop_and_the_server_is_lazy io/test_stream.c:test_ends"},
+    {"7.1.2", NULL},
+    {"7.1.3", NULL},
+    {"7.1.4", "sim/test_link.c:close_frames_cross sim/test_link.c:reset_while_closing"},
+    {"7.1.5", NULL},
+    {"7.1.6", NULL},
+    {"7.1.7", NULL},
+    {"7.2.1", "sim/test_failures.c:wrong_accept sim/test_failures.c:server_speaks_first"},
+    {"7.2.2", "sim/test_failures.c:server_goes_away"},
+    {"7.2.3", "sim/test_failures.c:ladder sim/test_failures.c:service_restart"},
+    {"7.3", "sim/test_calls.c:stop_in_every_state sim/test_link.c:stop_sends_the_queue"},
+    {"7.4.1", NULL},
+    {"7.4.2", NULL},
+    {"8.1", NULL},
+    {"9.1", "wire/test_upgrade.c:test_nothing_offered wire/test_deflate.c:the_agreement"},
+    {"9.2", "wire/test_deflate.c:every_parameter_both_ways"},
+    {"10.3", "wire/test_outbox.c:every_frame_has_its_own_key"},
+    {"10.4", NULL},
+};
+
+enum { CONFORMANCE_SECTIONS = sizeof conformance_sections / sizeof conformance_sections[0] };
 
 #endif

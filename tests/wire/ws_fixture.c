@@ -360,6 +360,12 @@ void fixture_flush(struct fixture *fx, size_t max)
         decode(fx);
 }
 
+void fixture_close(struct fixture *fx, int code)
+{
+    assert_int_equal(wst__ws_close(fx->ws, code, NULL, 0), 0);
+    fixture_flush(fx, SIZE_MAX);
+}
+
 void fixture_expect(struct fixture *fx, const char *events, const char *output)
 {
     if (events)

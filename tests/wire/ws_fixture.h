@@ -53,6 +53,8 @@ void fixture_init_chunks(struct fixture *fx, const struct wst__ws_config *config
 void fixture_fini(struct fixture *fx);
 /* Feeds all of it, in a buffer of exactly that size; an error is an event.  Returns it. */
 int fixture_feed(struct fixture *fx, const uint8_t *p, size_t n);
+/* We begin the close, and what is queued leaves. */
+void fixture_close(struct fixture *fx, int code);
 /* Lets at most |max| bytes leave. */
 void fixture_flush(struct fixture *fx, size_t max);
 /* As TLS does it: at most |seal| bytes more are sealed, and at most |max| of those leave. */
