@@ -4,12 +4,16 @@ comes back with its own type and bytes, until the server closes; the server is p
 """
 
 import os
+import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
 from cli import Cli, eventually
 from plainserver import PlainServer
+from rawserver import BINARY, CLOSE, FIN, TEXT, frame, frames, upgraded
 
 ECHO = ["connect", "--no-ticket", "--echo", "--once"]
 SIZES = [0, 1, 125, 126, 65535, 65536, 1 << 20, 16 << 20]
@@ -84,13 +88,26 @@ def test_exit_status_follows_the_close_code(code, status):
 
 
 @pytest.mark.quick
-def test_echoes_are_sent_before_the_answer_to_close():
-    """The server closes right behind its message: what it said before is answered before."""
-    messages = [b"x" * (1 << 20)] * 4
-    with PlainServer(echo=False, greeting=messages) as server, \
-            open(os.devnull, "wb") as nowhere, \
-            Cli(*ECHO, server.url, stdin=subprocess.DEVNULL, stdout=nowhere) as cli:
-        eventually(lambda: server.opened == 1, "the connection")
-        server.close(1000)
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_echoes_are_sent_before_the_answer_to_close(size):
+    """The server closes right behind its messages: each comes back, in order, before the answer."""
+    messages = [make(size) for make in (text, binary)] * 2
+    said = [(TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
+            for message in messages] + [(CLOSE, struct.pack(">H", 1000))]
+    with socket.create_server(("127.0.0.1", 0)) as listener, open(os.devnull, "wb") as nowhere, \
+            Cli(*ECHO, f"ws://127.0.0.1:{listener.getsockname()[1]}/", stdin=subprocess.DEVNULL,
+                stdout=nowhere) as cli, upgraded(listener) as link:
+        # In one write, while what comes back is read.
+        sending = threading.Thread(target=link.sendall, args=(b"".join(
+            frame(opcode, payload) for opcode, payload in said),))
+        sending.start()
+        heard = []
+        for first, payload in frames(link):
+            heard.append((first, payload))
+            if first == FIN | CLOSE:
+                link.shutdown(socket.SHUT_WR)  # The client leaves that to the server.
+        sending.join()
+        assert [(hex(first), len(payload)) for first, payload in heard] == [
+            (hex(FIN | opcode), len(payload)) for opcode, payload in said]
+        assert all(ours == theirs for (_, ours), (_, theirs) in zip(said, heard))
         assert cli.wait() == 0
-        assert server.received == messages[:len(server.received)]

@@ -9,9 +9,10 @@ import struct
 from cli import PATIENCE
 
 TEXT, BINARY, CLOSE = 1, 2, 8
+FIN, RSV1 = 0x80, 0x40
 
 
-def upgraded(listener):
+def upgraded(listener, extensions=""):
     """Accepts one connection on a listening socket and answers its upgrade."""
     listener.settimeout(PATIENCE)
     link, _ = listener.accept()
@@ -22,6 +23,7 @@ def upgraded(listener):
     accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
     link.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                  b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + base64.b64encode(accept)
+                 + (f"\r\nSec-WebSocket-Extensions: {extensions}" if extensions else "").encode()
                  + b"\r\n\r\n")
     return link
 
@@ -29,8 +31,28 @@ def upgraded(listener):
 def frame(opcode, payload):
     """A whole message, or a close frame, as a server sends it (RFC 6455, 5.2)."""
     n = len(payload)
-    size = bytes([n]) if n < 126 else b"\x7e" + struct.pack(">H", n)
+    size = (bytes([n]) if n < 126 else
+            b"\x7e" + struct.pack(">H", n) if n < 65536 else b"\x7f" + struct.pack(">Q", n))
     return bytes([0x80 | opcode]) + size + payload
+
+
+def unmasked(key, payload):
+    n = len(payload)
+    mask = (key * (n // 4 + 1))[:n]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")).to_bytes(n, "big")
+
+
+def frames(link):
+    """What a client sends until it ends the connection: the first byte and payload of each frame."""
+    link.settimeout(PATIENCE)
+    with link.makefile("rb") as stream:
+        while head := stream.read(2):
+            assert head[1] & 0x80, "a client masks everything (RFC 6455, 5.1)"
+            extra = {126: 2, 127: 8}.get(head[1] & 0x7f, 0)
+            size = int.from_bytes(stream.read(extra), "big") if extra else head[1] & 0x7f
+            body = stream.read(4 + size)
+            assert len(body) == 4 + size, "a frame that is cut off"
+            yield head[0], unmasked(body[:4], body[4:])
 
 
 def answer_close(link, before=b"", late=b""):
