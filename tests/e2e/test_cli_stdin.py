@@ -6,11 +6,13 @@ import signal
 import socket
 import subprocess
 import time
+import zlib
 
 import pytest
 
 from cli import PATIENCE, WRAP, WSTICKET, Cli, eventually, run
 from plainserver import PlainServer
+from rawserver import BINARY, CLOSE, FIN, RSV1, TEXT, frame, frames, upgraded
 
 PLAIN = ["connect", "--no-ticket", "--base-delay", "20ms", "--cap", "100ms"]
 
@@ -194,6 +196,33 @@ def test_binary_lines(server):
         cli.until(lambda c: c.raw["out"] == b"\x00\xff\x80", "the raw echo")
         assert server.received == [b"\x00\xff\x80"]
         assert cli.stop() == 0
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("how, opcode", [([], TEXT), (["--binary"], BINARY)],
+                         ids=["text", "binary"])
+def test_large_lines_are_compressed(tmp_path, how, opcode):
+    """Below 1 KiB they are sent as they are."""
+    lines = [b"short", b"long " * 20000, b"s" * 1023, b"l" * 1024]
+    path = tmp_path / "lines"
+    path.write_bytes(b"\n".join(lines))
+    window = zlib.decompressobj(wbits=-15)
+    heard = []
+    with open(path, "rb") as stdin, socket.create_server(("127.0.0.1", 0)) as listener, \
+            Cli(*PLAIN, "--compress", "--close-on-eof", "--once", *how,
+                f"ws://127.0.0.1:{listener.getsockname()[1]}/", stdin=stdin) as cli, \
+            upgraded(listener, "permessage-deflate") as link:
+        for first, payload in frames(link):
+            if first == FIN | CLOSE:
+                link.sendall(frame(CLOSE, payload))
+                link.shutdown(socket.SHUT_WR)
+                continue
+            heard.append((hex(first), window.decompress(payload + b"\0\0\xff\xff")
+                          if first & RSV1 else payload, len(payload)))
+        assert cli.wait() == 0
+    assert [(first, line) for first, line, _ in heard] == [
+        (hex(FIN | opcode | (RSV1 if len(line) >= 1024 else 0)), line) for line in lines]
+    assert heard[1][2] < len(lines[1]) // 10
 
 
 @pytest.mark.quick

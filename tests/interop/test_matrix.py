@@ -14,12 +14,15 @@ import random
 import socket
 import struct
 import subprocess
+import threading
+import zlib
 
 import pytest
 
 from ca import Ca
 from cli import PATIENCE, WRAP, environment
 from peers import CLIENT, COMMANDS, PROXIES, EchoServer, ws_from_npm
+from rawserver import BINARY, CLOSE, FIN, RSV1, TEXT, frame, frames, upgraded
 
 MIB = 1 << 20
 SIZES = [0, 1, 125, 126, 65535, 65536, MIB, 16 * MIB]
@@ -158,6 +161,62 @@ def test_server_does_as_told(peer, fragments, deflate):
     assert all(opcode == 0 and not rsv for opcode, _, rsv in frames[1:])
     assert [fin for _, fin, _ in frames] == [False] * (len(frames) - 1) + [True]
     assert len(frames) >= 2 if fragments else len(frames) == 1
+
+
+# ---- The client does, too -----------------------------------------------------------------------
+
+def messages_of(link):
+    """
+    Echoes what the client sends, in plain frames; yields the message, and the first byte and size of
+    each of its frames.  It is inflated with one window for all (RFC 7692, 7.2.2).
+    """
+    window = zlib.decompressobj(wbits=-15)
+    heads, sent = [], b""
+    for first, payload in frames(link):
+        if first == FIN | CLOSE:
+            link.sendall(frame(CLOSE, payload))
+            link.shutdown(socket.SHUT_WR)
+            continue
+        heads.append((first, len(payload)))
+        sent += payload
+        if first & FIN:
+            packed = heads[0][0] & RSV1
+            message = window.decompress(sent + b"\0\0\xff\xff") if packed else sent
+            assert not window.unused_data
+            yield message, heads
+            link.sendall(frame(heads[0][0] & 15, message))
+            heads, sent = [], b""
+
+
+def client_walks(listener, lines, chunks):
+    url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+    lines += walk(url, None, True, chunks)[0]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("chunks", [False, True], ids=["whole", "chunks"])
+def test_client_compresses(chunks):
+    """It compares each echo: so what was inflated here is what it wanted to send."""
+    lines, seen = [], []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = threading.Thread(target=client_walks, args=(listener, lines, chunks))
+        client.start()
+        with upgraded(listener, "permessage-deflate") as link:
+            for message, heads in messages_of(link):
+                # Neither nothing, nor what begins with an empty chunk.
+                packed = len(message) >= (3 if chunks else 1)
+                opcode = (TEXT, BINARY)[len(seen) % 2]
+                wanted = [opcode | (RSV1 if packed else 0), 0, 0, 0] if chunks else [
+                    opcode | (RSV1 if packed else 0)]
+                wanted[-1] |= FIN
+                assert [hex(first) for first, _ in heads] == [hex(first) for first in wanted]
+                if len(message) >= 65535:
+                    assert sum(size for _, size in heads) < len(message) * 2 // 3
+                seen.append(len(message))
+        client.join()
+    assert seen == [size for size in SIZES for _ in (TEXT, BINARY)]
+    assert lines == [f"{kind} {size} ok" for size in SIZES for kind in ("text", "binary")] + [
+        "closed 1000 clean"]
 
 
 def test_ws_is_the_one_from_npm():
