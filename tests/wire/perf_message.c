@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <zlib.h>
+
 static const uint8_t *volatile delivered;
 static uint64_t messages;
 
@@ -73,6 +75,56 @@ static size_t put_frame(uint8_t *to, uint8_t first, const char *unit, size_t siz
 }
 
 /*
+ * A text of letters without order, which shrinks by a third, as a compressed message of its own
+ * (RFC 7692, 7.2.1); it can come again and again.
+ */
+static size_t put_packed(uint8_t *to, size_t room, size_t size)
+{
+    uint8_t *text = malloc(size);
+    uint32_t state = 1;
+    z_stream z = {0};
+    size_t n;
+
+    for (size_t i = 0; i < size; i++) {
+        state = state * 1664525u + 1013904223u;
+        text[i] = (uint8_t)('a' + (state >> 24) % 26);
+    }
+    if (deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        abort();
+    z.next_in = text;
+    z.avail_in = (uInt)size;
+    z.next_out = to + 4;
+    z.avail_out = (uInt)room - 4;
+    if (deflate(&z, Z_SYNC_FLUSH) != Z_OK || z.avail_in != 0)
+        abort();
+    n = (size_t)(z.next_out - to) - 4 - 4; /* Without 00 00 FF FF. */
+    if (n < 126 || n > 65535)
+        abort();
+    (void)deflateEnd(&z);
+    free(text);
+    to[0] = 0xc1;
+    to[1] = 126;
+    to[2] = (uint8_t)(n >> 8);
+    to[3] = (uint8_t)n;
+    return 4 + n;
+}
+
+/* The same message, which lies whole in the input each time. */
+static void receive_packed(struct wst__ws *ws, size_t size, long count)
+{
+    size_t room = 2 * size + 64;
+    uint8_t *frame = malloc(room);
+    size_t n = put_packed(frame, room, size);
+    size_t used;
+
+    for (long i = 0; i < count; i++) {
+        if (wst__ws_feed(ws, frame, n, &used, NULL) != 0 || used != n)
+            abort();
+    }
+    free(frame);
+}
+
+/*
  * As from a socket: 64 KiB at a time, wherever the frames end.  The same 256 KiB are fed again and
  * again, so that only the engine's work grows with |count|.
  */
@@ -125,13 +177,37 @@ static void send_all(struct wst__ws *ws, size_t size, long count, long burst)
     messages = counts.sent;
 }
 
+/* Messages in four chunks. */
+static void send_chunks(struct wst__ws *ws, size_t size, long count, long burst)
+{
+    uint8_t *payload = calloc(1, size);
+    struct wst__ws_counts counts;
+
+    for (long i = 1; i <= count; i++) {
+        for (unsigned k = 0; k < 4; k++) {
+            unsigned flags = (k == 0 ? WST_CHUNK_FIRST : 0u) | (k == 3 ? WST_CHUNK_LAST : 0u);
+
+            if (wst__ws_send_chunk(ws, WST_BINARY, payload, size / 4, flags, NULL) != 0)
+                abort();
+        }
+        if (i % burst == 0 || i == count)
+            flush(ws);
+    }
+    free(payload);
+    wst__ws_counts(ws, &counts);
+    messages = counts.sent;
+}
+
 int main(int argc, char **argv)
 {
+    const char *what = argc == 3 ? argv[1] : "";
     struct wst__ws_config config = {.max_message_bytes = 16 << 20,
                                     .max_queue_bytes = 16 << 20,
                                     .queue_low_water = 64 << 10,
+                                    .extensions =
+                                        strstr(what, "packed") ? "permessage-deflate" : NULL,
+                                    .offered_extensions = "permessage-deflate",
                                     .random = give_random};
-    const char *what = argc == 3 ? argv[1] : "";
     long count = argc == 3 ? atol(argv[2]) : 0;
     struct wst__ws *ws;
 
@@ -151,10 +227,14 @@ int main(int argc, char **argv)
         receive(ws, 0x81, "abcdefgh", 1024, count);
     else if (strcmp(what, "receive-text-16384") == 0)
         receive(ws, 0x81, "abcdefgh", 16384, count);
+    else if (strcmp(what, "receive-packed-1024") == 0)
+        receive_packed(ws, 1024, count);
     else if (strcmp(what, "send-burst-64") == 0)
         send_all(ws, 64, count, 64);
     else if (strcmp(what, "send-turn-64") == 0)
         send_all(ws, 64, count, 1);
+    else if (strcmp(what, "send-chunks-256") == 0)
+        send_chunks(ws, 256, count, 16);
     else
         return 2;
     if (messages != (uint64_t)count)
