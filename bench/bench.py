@@ -58,14 +58,17 @@ def idle_rows(bench, args):
         where = "TLS" if tls else "plain"
         if not args.wants(f"idle connection, {where}"):
             continue
-        found = bench.idle(tls, counts)
+        found = bench.idle(tls, counts, min(args.rounds, cells.IDLE_ROUNDS))
         for i in range(1, len(counts)):
             step = counts[i] - counts[i - 1]
-            slopes = {name: (sizes[i] - sizes[i - 1]) / step for name, sizes in found.items()}
+            slopes = {name: [(sizes[i] - sizes[i - 1]) / step for sizes in rounds]
+                      for name, rounds in found.items()}
             name = f"idle connection, {where} ({counts[i - 1]} to {counts[i]})"
             goal = cells.IDLE_GOAL[tls] if i == 1 else 0
             if "wst" in slopes:
-                yield table.value_row(name, "KiB", [slopes.pop("wst")], goal, slopes)
+                ours = slopes.pop("wst")
+                peers = {peer: table.median(values) for peer, values in slopes.items()}
+                yield table.value_row(name, "KiB", ours, goal, peers)
 
 
 def instruction_rows(bench, args):
@@ -109,7 +112,8 @@ def wan_rows(bench, args):
 def arguments():
     parser = argparse.ArgumentParser(prog="bench/run")
     parser.add_argument("programs", help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=5, help="of everything; default 5")
+    parser.add_argument("--rounds", type=int, default=5,
+                        help="of everything, of idle connections at most 3; default 5")
     parser.add_argument("--only", default="", help="only rows whose name contains this")
     parser.add_argument("--clients", help="only these columns, comma-separated; wire,wst always")
     parser.add_argument("--keep", action="store_true", help="do not write docs/performance.md")

@@ -118,17 +118,23 @@ class Bench:
                     found.setdefault(name, {})[number] = result
         return found
 
-    def idle(self, tls, counts):
-        """{client: [PSS in KiB for each count]}"""
+    def idle(self, tls, counts, rounds):
+        """{client: [[PSS in KiB for each count] of each round]}"""
         found = {}
-        for name in self.clients(Cell("idle")):
-            results = [self.run(name, Cell("idle", tls, 64, "text", n)) for n in counts]
-            if all(results):
-                found[name] = [result["pss_kib"] for result in results]
+        for _ in range(rounds):
+            names = self.clients(Cell("idle"))
+            random.shuffle(names)
+            for name in names:
+                results = [self.run(name, Cell("idle", tls, 64, "text", n)) for n in counts]
+                if all(results):
+                    found.setdefault(name, []).append([result["pss_kib"] for result in results])
         return found
 
     def instructions(self, client, cell):
-        """Of user space per message: the difference of two runs; None without valgrind."""
+        """
+        Of user space per message: the difference of two runs; None without valgrind.  Counted once:
+        the next count is the same within a hundredth.
+        """
         if not shutil.which("valgrind"):
             return None
         totals = []
