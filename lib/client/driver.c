@@ -740,7 +740,7 @@ static bool ask_verdict(struct wst_client *cl, struct wst__event *ev)
     struct wst__failure f = ev->failure;
     struct wst_cause cause;
 
-    if (!c->on_verdict || cl->closing)
+    if (!c->on_verdict || cl->closing || cl->core.stopping) /* Nothing is to be decided any more. */
         return false;
     if (f.code == 0 && !wst__core_foresee(&cl->core, ev, &f))
         return false;

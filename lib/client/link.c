@@ -111,6 +111,12 @@ static void note_rx(struct wst__link *link)
         link->last_rx_ms = link->ports->polled_ms(link->ports->world);
 }
 
+/* Does a pause hold back what comes?  Not where the close handshake is all that can still come. */
+static bool holds_back(const struct wst__link *link)
+{
+    return link->paused && !link->we_close && link->phase <= OPEN;
+}
+
 static void set_reading(struct wst__link *link, bool on)
 {
     if (link->reading == on)
@@ -373,7 +379,7 @@ static inline size_t feed(struct wst__link *link, const uint8_t *bytes, size_t n
 
     if (link->phase == OVER)
         return n;
-    if (link->paused && !link->we_close)
+    if (holds_back(link))
         return 0;
     rc = wst__ws_feed(link->ws, bytes, n, &used, &why);
     after_feed(link, rc, &why);
@@ -500,7 +506,7 @@ static uint8_t *on_place(void *arg, size_t *room)
 {
     struct wst__link *link = arg;
 
-    if (!link->ws || link->phase == OVER || link->held || (link->paused && !link->we_close))
+    if (!link->ws || link->phase == OVER || link->held || holds_back(link))
         return NULL;
     return wst__ws_place(link->ws, room);
 }
@@ -664,7 +670,7 @@ static WST__NOINLINE void flush_held(struct wst__link *link)
     struct wst__buf *held = link->held;
     size_t used;
 
-    if ((link->paused && !link->we_close) || link->phase == OVER)
+    if (holds_back(link) || link->phase == OVER)
         return;
     if (held) {
         link->held = NULL;
@@ -675,7 +681,7 @@ static WST__NOINLINE void flush_held(struct wst__link *link)
     }
     if (link->phase == OVER) /* The owner has dropped us meanwhile. */
         return;
-    if (!link->held && !(link->paused && !link->we_close))
+    if (!link->held && !holds_back(link))
         set_reading(link, true);
 }
 
@@ -795,7 +801,7 @@ void wst__link_pause(struct wst__link *link, bool paused)
 
         link->last_rx_ms = now_ms > 0 ? now_ms - 1 : 0;
     }
-    if (paused && !link->we_close && link->ws)
+    if (holds_back(link) && link->ws)
         set_reading(link, false);
     else
         link->cbs->wants_flush(link->arg);

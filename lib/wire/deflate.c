@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <string.h>
 
@@ -115,7 +116,8 @@ static bool flush(struct wst__deflate *d, const void *data, size_t n, uint8_t *t
     rc = deflate(&d->out, Z_SYNC_FLUSH);
     d->out.next_in = NULL;
     *made = room - d->out.avail_out;
-    return rc == Z_OK && d->out.avail_in == 0 && d->out.avail_out > 0;
+    assert(rc != Z_OK || (d->out.avail_in == 0 && d->out.avail_out > 0));
+    return rc == Z_OK;
 }
 
 bool wst__deflate_pack(struct wst__deflate *d, struct wst__ws_pool *pool, const void *data,

@@ -187,6 +187,13 @@ static int fail_too_large(struct wst__ws *ws, struct wst_cause *why)
                 "the server sent a message larger than max_message_bytes");
 }
 
+static int fail_packed_too_large(struct wst__ws *ws, struct wst_cause *why)
+{
+    return fail(ws, why, WST_ERR_WS_TOO_LARGE, CLOSE_TOO_LARGE,
+                "the server sent a compressed message of more than twice max_message_bytes and "
+                "128 KiB");
+}
+
 static int fail_memory(struct wst__ws *ws, struct wst_cause *why)
 {
     return fail(ws, why, WST_ERR_NOMEM, CLOSE_INTERNAL, "out of memory");
@@ -438,7 +445,7 @@ static int check_header(struct wst__ws *ws, const struct wslay_frame_iocb *io,
     if (io->opcode != OPCODE_CONTINUATION)
         wst__inbox_begin(&ws->inbox, io->opcode, io->rsv != 0);
     if (!admits(ws, io))
-        return fail_too_large(ws, why);
+        return ws->inbox.packed ? fail_packed_too_large(ws, why) : fail_too_large(ws, why);
     return GO_ON;
 }
 
@@ -462,7 +469,8 @@ static int take_part(struct wst__ws *ws, struct wst__frames *f, const uint8_t *p
 {
     struct wslay_frame_iocb io = f->io;
     size_t at = (size_t)f->got;
-    size_t left = (size_t)(f->length - f->got) - n;
+    uint64_t rest = f->length - f->got - n;
+    size_t left = rest < SIZE_MAX ? (size_t)rest : SIZE_MAX;
 
     wst__frames_count(f, n);
     if (!is_control(io.opcode))
@@ -806,7 +814,7 @@ WST__NOINLINE size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_
     struct wst__outbox *o = &ws->outbox;
 
     wst__outbox_taken(o, &ws->env, n, fixed, ws->cbs->sent, ws->arg);
-    if (o->above && wst__outbox_bytes(o) <= o->low_water) {
+    if (n && o->above && wst__outbox_bytes(o) <= o->low_water) {
         o->above = false;
         ws->cbs->drained(ws->arg);
     }

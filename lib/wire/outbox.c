@@ -113,6 +113,10 @@ static int reserve(struct wst__outbox *o, const struct wst__ws_env *env, size_t 
     }
     cap = cap > live + need ? cap : live + need;
     rc = wst__pool_take(env->pool, &larger, cap, cap);
+    if (rc != 0 && unused >= need) {
+        move(o, &o->block); /* For once it need not be worth it. */
+        return 0;
+    }
     if (rc != 0)
         return rc;
     assert(larger.data);

@@ -984,6 +984,35 @@ static void stop_when_the_server_closes(void **state)
                    "[   130] closed: 1000 \"\" clean\n"
                    "[   130] because: OK (none)\n"
                    "[   130] ended: idle, CANCELED\n");
+    assert_int_equal(t->app.counts[SIM_CB_VERDICT], 0); /* Nothing is to be decided any more. */
+    tale_end(t);
+}
+
+static void pause_and_stop_now(struct tale *t)
+{
+    (void)sim_pause(&t->app);
+    (void)sim_stop(&t->app);
+}
+
+/* A pause holds nothing back where the end of the connection is all that can still come. */
+static void pause_and_stop_when_the_server_closes(void **state)
+{
+    struct tale *t = tale_new();
+
+    (void)state;
+    tale_open(t);
+    tale_when(t, SIM_CB_STATE, 1, pause_and_stop_now);
+    sim_ws_close(&t->w, 1001, "server");
+    tale_run(t, 6000);
+    tale_expect(t, "[   100] server: close 1001\n"
+                   "[   110] open -> closing\n"
+                   "[   110] > pause\n"
+                   "[   110] > stop\n"
+                   "[   110] client: close 1001\n"
+                   "[   130] closing -> idle\n"
+                   "[   130] closed: 1001 \"server\" clean\n"
+                   "[   130] because: OK (none)\n"
+                   "[   130] ended: idle, CANCELED\n");
     tale_end(t);
 }
 
@@ -1006,6 +1035,7 @@ static void stop_and_a_broken_answer(void **state)
                    "[   130] closed: 1006 \"\"\n"
                    "[   130] because: OK (none)\n"
                    "[   130] ended: idle, CANCELED\n");
+    assert_int_equal(t->app.counts[SIM_CB_VERDICT], 0);
     tale_end(t);
 }
 
@@ -1073,6 +1103,7 @@ int main(void)
         cmocka_unit_test(close_frames_cross),
         cmocka_unit_test(stop_while_the_server_closes),
         cmocka_unit_test(stop_when_the_server_closes),
+        cmocka_unit_test(pause_and_stop_when_the_server_closes),
         cmocka_unit_test(stop_and_a_broken_answer),
         cmocka_unit_test(reset_while_closing),
     };

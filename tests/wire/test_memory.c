@@ -417,6 +417,28 @@ static void a_steady_queue_stays_small(void **state)
     fixture_fini(&fx);
 }
 
+/* Where the queue cannot have a larger block, what lies in it is moved together. */
+static void a_queue_that_cannot_grow_is_moved(void **state)
+{
+    struct wst__ws_config config = {.queue_low_water = SIZE_MAX};
+    struct fixture fx;
+    uint8_t data[1000] = {0};
+
+    (void)state;
+    fixture_init_with(&fx, &config);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, sizeof data, NULL), 0);
+    fixture_flush(&fx, sizeof data + 8);
+    start_counting();
+    fail_at = 1;
+    assert_int_equal(wst__ws_send(fx.ws, WST_BINARY, data, sizeof data, NULL), 0);
+    assert_true(calls == 1);
+    assert_int_equal(wst__ws_buffered(fx.ws), 3 * (sizeof data + 8));
+    start_counting();
+    fixture_flush(&fx, SIZE_MAX);
+    fixture_fini(&fx);
+}
+
 /* ---- Every allocation fails once ----------------------------------------------------------- */
 
 /* The same with compression: what cannot be compressed for want of memory is sent as it is. */
@@ -827,6 +849,7 @@ int main(void)
         cmocka_unit_test(the_pool_has_a_ceiling),
         cmocka_unit_test(the_pool_gives_what_fits),
         cmocka_unit_test(a_steady_queue_stays_small),
+        cmocka_unit_test(a_queue_that_cannot_grow_is_moved),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(what_compression_costs),
         cmocka_unit_test(what_a_final_block_costs),
