@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct server;
+struct site_book;
 
 /* One connection, as the test's function sees it. */
 struct conn {
@@ -21,6 +22,7 @@ struct conn {
     int place;  /* Of its thread. */
     bool packs; /* The client may send compressed messages. */
     void *arg;
+    struct site_book *book; /* Of whom it serves (tests/lib/site.h). */
 };
 /* The connection is closed when it returns: TLS without close_notify, unless it has sent one. */
 typedef void (*conn_fn)(struct conn *c);

@@ -21,6 +21,9 @@ BACKOFF = "lib/core/backoff.c"
 VERDICT = "lib/core/verdict.c"
 DRIVER = "lib/client/driver.c"
 STEPS = "lib/client/steps.c"
+UPGRADE = "lib/wire/upgrade_request.c"
+TORTURE = "torture/test_torture rows"
+TICKET = "        put_encoded(w, wst__secret_expose(rq->ticket), rq->ticket->len);\n"
 
 SABOTAGES = [Sabotage(*row) for row in [
     # ---- 1: one ticket, one upgrade
@@ -44,6 +47,18 @@ SABOTAGES = [Sabotage(*row) for row in [
      ATTEMPT, "WST__ACT_UPGRADE, out);\n    c->ticket_ready = false;",
      "WST__ACT_UPGRADE, out);",
      EXPLORE, None),
+    ("every upgrade carries the first ticket", ["promise 1", "a ticket reused"],
+     UPGRADE, TICKET,
+     "        static char first[64];\n"
+     "        if (!*first)\n"
+     "            memcpy(first, wst__secret_expose(rq->ticket), rq->ticket->len);\n"
+     "        put_encoded(w, first, strlen(first));\n",
+     TORTURE, None),
+    ("an upgrade carries no ticket", ["promise 1"],
+     UPGRADE, "    if (ticket_in(rq, WST_TICKET_IN_QUERY)) {",
+     "    if (ticket_in(rq, WST_TICKET_IN_QUERY) && !name) {", TORTURE, None),
+    ("an upgrade carries half of its ticket", ["promise 1"],
+     UPGRADE, TICKET, TICKET.replace("->len)", "->len / 2)"), TORTURE, None),
     # ---- 2: never stale
     ("a ticket is used for all of its life", ["promise 2"],
      ATTEMPT, "return life_ms / 5 * 4 + life_ms % 5 * 4 / 5;", "return life_ms;",
@@ -107,6 +122,11 @@ SABOTAGES = [Sabotage(*row) for row in [
      "    cl->counts.tickets_fetched++;\n    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, \"%s\", "
      "wst__secret_expose(&cl->asking->ticket));",
      "sim/test_sim_seeds", None),
+    ("the token is logged", ["promise 8"],
+     STEPS, "    wst__token_use(cl->token); /* It may be newer than the one of step 1. */\n",
+     "    wst__token_use(cl->token);\n    wst__log(WST__LOG_OF(cl), WST_LOG_DEBUG, \"%s\", "
+     "wst__secret_expose(wst__token_value(cl->token)));\n",
+     TORTURE, None),
     # ---- 9: credentials go home only
     ("the system's CAs are trusted beside the private one", ["promise 9", "the trust store widened"],
      "lib/io/http_curl.c", "    failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);\n"
@@ -199,6 +219,15 @@ SABOTAGES = [Sabotage(*row) for row in [
      DRIVER, "        wst__link_close(cl->link, cl->stop_code, cl->stop_reason ? cl->stop_reason : \"\");",
      "        drop_link(cl);",
      "sim/test_sim_link", "stop_sends_the_queue"),
+    ("what was not sent is not told under faults", ["promise 14"],
+     "lib/client/link.c", "wst__ws_free(link->ws, link->cbs->unsent, link->arg);",
+     "wst__ws_free(link->ws, NULL, link->arg);",
+     TORTURE, None),
+    ("a message in chunks that has no end is not told under faults", ["promise 14"],
+     "lib/wire/message.c", "if (ws->chunk_type && unsent) /*", "if (!ws->chunk_type && unsent) /*",
+     TORTURE, None),
+    ("what waited and was dropped is not counted", ["promise 14"],
+     "lib/client/offline.c", "    cl->counts.unsent_messages++;\n", "", TORTURE, None),
     # ---- Stop
     ("stop leaves the dial behind", ["promise 3", "a dial left behind by stop"],
      ATTEMPT, "        wst__core_emit(c, WST__ACT_CANCEL_HTTP, out);\n    drop_link(c, out);",

@@ -59,6 +59,7 @@ struct fault_record {
 struct fault_report {
     atomic_long recorded[FAULT_THREADS];
     atomic_long waits; /* Calls of epoll_pwait(). */
+    long unsent;       /* Messages that the story was told to be unsent. */
     atomic_bool failed;
     const char *function, *way;
     enum fault_owner owner;

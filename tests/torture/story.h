@@ -11,17 +11,24 @@
 
 #include "faults.h"
 
+#include "lib/site.h"
+
 #include <stdint.h>
+
+enum { STORY_MESSAGES = 128, STORY_DIGITS = 3 };
 
 /* What the client is told about its peer. */
 struct stage {
     uint16_t port;
     char dir[128]; /* Holds ca.pem, cas/, client.pem. */
     char pin[64];
+    /* What the peer has seen of this telling; in memory that is shared with it. */
+    const struct site_book *book;
+    const atomic_uchar *arrived; /* Whole messages, by their numbers. */
 };
 
-/* A message at which the peer ends the connection without a word; short, so it is not compressed.
- * Others it sends back. */
+/* Each message begins with its number, in so many digits.  At one with this behind it the peer ends
+ * the connection without a word; short, so it is not compressed.  Others it sends back. */
 #define STORY_DROP "drop"
 
 /* Tells it under |plan|.  NULL, or what went wrong: a text that lives until the next telling. */
