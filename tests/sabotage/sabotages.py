@@ -222,7 +222,7 @@ SABOTAGES = [Sabotage(*row) for row in [
     ("what was not sent is not told under faults", ["promise 14"],
      "lib/client/link.c", "wst__ws_free(link->ws, link->cbs->unsent, link->arg);",
      "wst__ws_free(link->ws, NULL, link->arg);",
-     TORTURE, None),
+     "torture/test_torture calls", None),
     ("a message in chunks that has no end is not told under faults", ["promise 14"],
      "lib/wire/message.c", "if (ws->chunk_type && unsent) /*", "if (!ws->chunk_type && unsent) /*",
      TORTURE, None),

@@ -6,6 +6,7 @@
 #include <execinfo.h>
 #include <link.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { RANGES = 16, CALLERS = 4096, LIVE = 1 << 17, SKIP = 2, DEPTH = 10, STACK = 20 };
@@ -39,6 +40,7 @@ static struct counter counters[FAULT_THREADS][CALLERS];
 static atomic_flag counter_lock = ATOMIC_FLAG_INIT;
 
 static struct block live[LIVE];
+static _Atomic(void *) dead[LIVE]; /* Freed, and not given out again: as many as find a place. */
 static void *stacks[LIVE][STACK];
 static atomic_flag live_lock = ATOMIC_FLAG_INIT;
 
@@ -268,7 +270,11 @@ void *fault_born(void *p, size_t n, const void *caller)
 {
     size_t i;
 
-    if (!p || !tracking || faults_owner(caller) == OWNER_OTHER)
+    if (!p || !tracking)
+        return p;
+    if (dead[slot_of(p)] == p)
+        dead[slot_of(p)] = NULL;
+    if (faults_owner(caller) == OWNER_OTHER)
         return p;
     lock(&live_lock);
     for (i = slot_of(p); live[i].p; i = (i + 1) % LIVE)
@@ -301,6 +307,12 @@ void fault_dead(void *p)
 
     if (!p || !tracking)
         return;
+    /* The C library would notice later, anywhere, or never. */
+    if (atomic_exchange(&dead[slot_of(p)], p) == p) {
+        busy = true;
+        (void)fputs("a block is freed twice\n", stderr);
+        abort();
+    }
     lock(&live_lock);
     for (i = slot_of(p); live[i].p && live[i].p != p; i = (i + 1) % LIVE)
         continue;
