@@ -48,8 +48,7 @@ static const struct excuse {
     CRASH("libcurl's check of a pinned key does not look whether it has a digest", 2, OWNER_OPENSSL,
           "libcurl.so.4", NULL, "", OWNER_OPENSSL, "SHA256_Update"),
     CRASH("libcurl frees a name twice when it has no memory for the rest of a TLS session", 2,
-          OWNER_CURL, "libssl.so.3 SSL_read", "strdup", "Aborted", OWNER_CURL,
-          "curl_share_cleanup"),
+          OWNER_CURL, "libssl.so.3 SSL_read", "strdup", "Aborted", OWNER_CURL, "libcurl.so.4"),
     /* Only with "all": the first call from that place does no harm. */
     CRASH("libcurl goes on with a table of transfers that it had no memory for", 1, OWNER_CURL,
           "curl_multi_socket_action", "malloc", "", OWNER_CURL,
@@ -89,8 +88,8 @@ static bool is_allocator(const void *address)
 }
 
 /*
- * Who called last: behind the handler (of ours) and the C library, or the sanitizer; or behind the
- * allocator, inside of which there is nobody else.
+ * Who called last: behind the handler (which is ours; the sanitizer's may stand before it) and the
+ * C library; or behind the allocator, inside of which there is nobody else.
  */
 static int find_crasher(const struct fault_report *r)
 {
@@ -101,6 +100,8 @@ static int find_crasher(const struct fault_report *r)
     if (i < r->crash_frames)
         return i + 1;
     i = 0;
+    while (i < r->crash_frames && faults_owner(r->crash[i]) == OWNER_OTHER)
+        i++;
     while (i < r->crash_frames && faults_owner(r->crash[i]) == OWNER_OURS)
         i++;
     while (i < r->crash_frames && faults_owner(r->crash[i]) == OWNER_OTHER)
