@@ -303,8 +303,9 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
     if (!s->stopped && !(s->plan->harmless && s->dropped && s->opens == 1))
         check_cause(s, &info->info.cause, "a lost connection");
     if (info->unsent_messages != s->lost || info->unsent_bytes != s->lost_bytes)
-        wrong(s, "%zu messages are unsent, %zu were reported", (size_t)info->unsent_messages,
-              (size_t)s->lost);
+        wrong(s, "%zu messages are unsent (%zu bytes), %zu were reported (%zu)",
+              (size_t)info->unsent_messages, (size_t)info->unsent_bytes, (size_t)s->lost,
+              (size_t)s->lost_bytes);
     if (info->was_clean || (s->drop && s->drop->opening == s->opens && has_arrived(s, s->drop)))
         check_arrived(s);
     (void)wst_client_wake(client);
