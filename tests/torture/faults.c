@@ -321,6 +321,11 @@ void fault_dead(void *p)
     unlock(&live_lock);
 }
 
+bool faults_are_counted(void)
+{
+    return tracking;
+}
+
 long faults_live(enum fault_owner owner)
 {
     long n = 0;

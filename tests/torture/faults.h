@@ -103,6 +103,8 @@ void faults_name(const void *address, char *text, size_t size);
 /* For the functions themselves: the way to fail now; NULL: it does not. */
 const struct fault_way *fault_due(enum fault_kind kind, const char *function, const void *caller,
                                   const struct fault_way *ways, int way_count);
+/* Are blocks counted?  Since faults_arm(). */
+bool faults_are_counted(void);
 void *fault_born(void *p, size_t n, const void *caller);
 void fault_dead(void *p);
 void fault_waited(void);
