@@ -11,10 +11,27 @@
 
 enum { ACCEPTED = 1, TAKEN, UNSENT };
 
+/* No wait is shorter, */
+#define MIN_DELAY_MS 50
+/* and what a server asks for has so much at random on top, or its own length if that is more. */
+#define MIN_ASKED_MS 1000
+/* Tickets of one attempt: the first, another behind a 401, another for one that got too old. */
+#define MAX_TICKETS 3
+
 /* What a message is filled with. */
 static const char pattern[] = "abcdefghijklmnopqrstuvwxyz";
 
 static void trace_failure(struct sim_app *app, const char *what, const struct wst_error_info *e);
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
 /* ---- Inside a callback --------------------------------------------------------------------- */
 
@@ -122,6 +139,9 @@ static void on_attempt(struct wst_client *client, uint64_t attempt, void *arg)
     app->asked = false;
     app->attempt = attempt;
     app->attempt_us = app->w->real_us;
+    app->attempt_ms = sim_mono_ms(app->w);
+    app->said = WST_VERDICT_DEFAULT;
+    app->w->asked = app->w->asked_at_end = (struct sim_asked){.delay_ms = 0};
     app->tickets_asked = app->upgrades = 0;
     sim_trace(app->w, "attempt %" PRIu64, attempt);
     leave(app, SIM_CB_ATTEMPT);
@@ -148,26 +168,69 @@ static uint64_t nominal(const struct wst_config *c, uint32_t failures)
     return ms < c->cap_ms ? ms : c->cap_ms;
 }
 
-/* Promise 13. */
-static void check_delay(struct sim_app *app, const struct wst_error_info *e)
+/* Who is not let in knocks seldom, unless the application knows better. */
+static uint64_t nominal_now(const struct sim_app *app)
 {
-    const struct wst_config *c = &app->config;
-    uint64_t n = nominal(c, e->cause.cls == WST_CLASS_AUTH ? 1 : e->failures);
-    uint64_t least = n - n * c->jitter_percent / 100;
-    uint64_t most = c->cap_ms + c->cap_ms * c->jitter_percent / 100;
-    uint64_t asked = e->retry_after_ms;
-    uint64_t spread = c->max_server_delay_ms > c->restart_spread_ms ? c->max_server_delay_ms
-                                                                    : c->restart_spread_ms;
+    const struct wst_error_info *e = &app->failure;
+    bool shut_out = e->cause.cls == WST_CLASS_AUTH && app->said == WST_VERDICT_DEFAULT;
 
-    if (least < 50)
-        least = 50;
-    if (asked > c->max_server_delay_ms)
-        sim_fail(app->w, "the server's %" PRIu64 " ms are not bounded", asked);
-    if (e->next_delay_ms + 1 < least || e->next_delay_ms < asked)
-        sim_fail(app->w, "a delay of %" PRIu64 " ms, at least %" PRIu64 " are due",
-                 e->next_delay_ms, least > asked ? least : asked);
-    if (e->next_delay_ms > (most > asked ? most : asked) + (asked > 1000 ? asked : 1000) + spread)
-        sim_fail(app->w, "a delay of %" PRIu64 " ms is too long", e->next_delay_ms);
+    return shut_out ? app->config.cap_ms : nominal(&app->config, e->failures);
+}
+
+/* What the server has asked for in this attempt; |closed|: or for the end of the link. */
+static struct sim_asked asked_now(const struct sim_app *app, bool closed)
+{
+    struct sim_asked asked = app->w->asked;
+    uint64_t most = app->config.max_server_delay_ms;
+
+    if (closed) {
+        asked.delay_ms = larger(asked.delay_ms, app->w->asked_at_end.delay_ms);
+        asked.spread_ms = larger(asked.spread_ms, app->w->asked_at_end.spread_ms);
+    }
+    asked.delay_ms = smaller(asked.delay_ms, most);
+    asked.spread_ms = smaller(asked.spread_ms, most);
+    return asked;
+}
+
+uint64_t sim_longest_wait_ms(const struct sim_app *app, bool closed)
+{
+    struct sim_asked asked = asked_now(app, closed);
+    uint64_t n = nominal_now(app);
+    uint64_t ms = larger(n + n * app->config.jitter_percent / 100, MIN_DELAY_MS);
+
+    if (app->failure.retry_after_ms > 0)
+        ms = larger(ms, asked.delay_ms) + larger(asked.delay_ms, MIN_ASKED_MS);
+    if (asked.restart)
+        asked.spread_ms = larger(asked.spread_ms, app->config.restart_spread_ms);
+    return ms + asked.spread_ms;
+}
+
+/* What the server asked for is told as it was, unless it was cut off before it had said it. */
+static void check_asked(struct sim_app *app, bool closed)
+{
+    const struct wst_error_info *e = &app->failure;
+    uint64_t asked = asked_now(app, closed).delay_ms;
+    bool answered = closed || (e->cause.http_status >= 300 && e->cause.code != WST_ERR_EOF);
+
+    if (e->retry_after_ms != asked && (answered || e->retry_after_ms != 0))
+        sim_fail(app->w, "the server asked for %" PRIu64 " ms, and %" PRIu64 " are told", asked,
+                 e->retry_after_ms);
+}
+
+/* Promise 13. */
+static void check_delay(struct sim_app *app, bool closed)
+{
+    uint64_t n = nominal_now(app);
+    uint64_t least = larger(n - n * app->config.jitter_percent / 100, MIN_DELAY_MS);
+    uint64_t most = sim_longest_wait_ms(app, closed);
+    uint64_t delay = app->failure.next_delay_ms;
+
+    check_asked(app, closed);
+    least = larger(least, app->failure.retry_after_ms);
+    if (delay + 1 < least || delay < app->failure.retry_after_ms)
+        sim_fail(app->w, "a delay of %" PRIu64 " ms, at least %" PRIu64 " are due", delay, least);
+    if (delay > most)
+        sim_fail(app->w, "a delay of %" PRIu64 " ms, at most %" PRIu64 " are due", delay, most);
 }
 
 /* Failures are forgiven by a link that stayed up, not by one that came up. */
@@ -186,7 +249,8 @@ static void check_failures(struct sim_app *app, const struct wst_error_info *e)
 }
 
 /* What an attempt's and a link's end have in common. */
-static void note_failure(struct sim_app *app, const struct wst_error_info *e, enum wst_state state)
+static void note_failure(struct sim_app *app, const struct wst_error_info *e, enum wst_state state,
+                         bool closed)
 {
     bool canceled = e->cause.code == WST_ERR_CANCELED || e->cause.code == 0;
 
@@ -209,7 +273,7 @@ static void note_failure(struct sim_app *app, const struct wst_error_info *e, en
         sim_fail(app->w, "a failure (%s) for which the verdict was not asked",
                  wst_err_name(e->cause.code));
     if (app->waits) {
-        check_delay(app, e);
+        check_delay(app, closed);
         app->wait_begun_us = app->w->real_us;
         app->wait_mono_ms = sim_mono_ms(app->w);
         app->wait_slept_us = app->w->slept_us;
@@ -243,7 +307,7 @@ static void on_attempt_failed(struct wst_client *client, const struct wst_error_
         sim_fail(app->w, "an attempt ends that never began");
     app->trying = false;
     trace_failure(app, "failed", info);
-    note_failure(app, info, wst_client_state(client));
+    note_failure(app, info, wst_client_state(client), false);
     leave(app, SIM_CB_FAILED);
 }
 
@@ -262,6 +326,8 @@ static void on_open(struct wst_client *client, const char *subprotocol, void *ar
     app->open = true;
     app->pinged = false;
     app->asked = false;
+    app->said = WST_VERDICT_DEFAULT;
+    app->w->asked.delay_ms = app->w->asked.spread_ms = 0; /* They went with what was refused. */
     app->unsent_here = app->unsent_bytes_here = 0;
     app->last_echoed = 0;
     app->piece_len = app->pieces = 0;
@@ -383,7 +449,7 @@ static void on_closed(struct wst_client *client, const struct wst_close_info *in
               info->unsent_messages ? " with unsent messages" : "");
     trace_failure(app, "because", &info->info);
     check_close_info(app, info);
-    note_failure(app, &info->info, wst_client_state(client));
+    note_failure(app, &info->info, wst_client_state(client), true);
     leave(app, SIM_CB_CLOSED);
 }
 
@@ -498,6 +564,7 @@ static enum wst_verdict on_verdict(struct wst_client *client, const struct wst_c
     app->asked = true;
     if (app->verdict)
         verdict = app->verdict(app, cause);
+    app->said = verdict;
     leave(app, SIM_CB_VERDICT);
     return verdict;
 }
@@ -516,15 +583,21 @@ static void on_log(enum wst_log_level level, const char *text, void *arg)
 
 /* ---- Providers, the store ------------------------------------------------------------------ */
 
+static void note_question(struct sim_app *app, enum wst_step step)
+{
+    if (step == WST_STEP_TICKET && ++app->tickets_asked > MAX_TICKETS)
+        sim_fail(app->w, "%u tickets in one attempt", app->tickets_asked);
+}
+
 static void on_provide(struct sim_app *app, enum wst_step step, uint64_t request, const char *token)
 {
     enter(app, SIM_CB_PROVIDE);
     if (!app->trying)
         sim_fail(app->w, "the application is asked outside of an attempt");
-    if (step == WST_STEP_TICKET)
-        app->tickets_asked++;
+    note_question(app, step);
     app->request = request;
     app->request_step = step;
+    app->request_attempt = app->attempt;
     sim_trace(app->w, "the application is asked for a %s%s", wst_step_name(step),
               token ? " (with a token)" : "");
     leave(app, SIM_CB_PROVIDE);
@@ -605,10 +678,7 @@ static void check_under_way(struct sim_app *app, const char *what)
 void sim_app_http(struct sim_world *w, enum wst_step step)
 {
     check_under_way(w->app, "a request");
-    if (step == WST_STEP_TICKET)
-        w->app->tickets_asked++;
-    if (w->app->tickets_asked > 4)
-        sim_fail(w, "%u tickets in one attempt", w->app->tickets_asked);
+    note_question(w->app, step);
 }
 
 void sim_app_dial(struct sim_world *w)
@@ -847,6 +917,8 @@ int sim_set_token(struct sim_app *app, uint64_t id, uint64_t life_ms)
 
     sim_token_text(text, sizeof text, id);
     CALL(app, rc, wst_client_set_token(app->client, text, life_ms));
+    if (rc == 0 && app->request_step == WST_STEP_TOKEN)
+        app->request_attempt = 0; /* Which answers the question. */
     return told(app, "set_token", rc);
 }
 
@@ -900,6 +972,8 @@ int sim_provide_failed(struct sim_app *app, int status, uint64_t retry_after_ms)
     CALL(app, rc,
          wst_client_provide_failed(app->client, request, status, retry_after_ms,
                                    "the application could not"));
+    if (rc == 0 && request && app->trying && app->request_attempt == app->attempt)
+        app->w->asked = (struct sim_asked){.delay_ms = retry_after_ms};
     return told(app, "provide_failed", rc);
 }
 

@@ -54,11 +54,13 @@ struct sim_app {
     enum wst_state state_from;
     enum wst_progress progress;
     uint64_t attempt;    /* Of the last wst_attempt_cb, */
-    uint64_t attempt_us; /* and when that was, on the real clock. */
+    uint64_t attempt_us; /* and when that was, on the real clock, */
+    uint64_t attempt_ms; /* and on the monotonic one. */
     bool trying;         /* An attempt has begun and not ended. */
     bool open;
-    bool must_end; /* No attempt follows: the terminal event is due. */
-    bool asked;    /* on_verdict was called for what ends now. */
+    bool must_end;         /* No attempt follows: the terminal event is due. */
+    bool asked;            /* on_verdict was called for what ends now, */
+    enum wst_verdict said; /* and this was the answer. */
     struct wst_error_info failure;
     uint32_t failures;            /* In a row, by our own count. */
     uint64_t open_ms, closing_ms; /* When the link was; 0: it is not. */
@@ -88,6 +90,7 @@ struct sim_app {
     /* Providers and the store. */
     uint64_t request; /* The last one asked for; 0: answered. */
     enum wst_step request_step;
+    uint64_t request_attempt;
     uint64_t load_request;
     bool stored;
     char stored_token[128], stored_origin[128];
@@ -96,6 +99,8 @@ struct sim_app {
     unsigned tickets_asked, upgrades;
 };
 
+/* The longest wait that the last failure may be followed by; |closed|: it was the end of a link. */
+uint64_t sim_longest_wait_ms(const struct sim_app *app, bool closed);
 /* Fills in the configuration; sim_app_make() makes the client from it. */
 void sim_app_init(struct sim_app *app, struct sim_world *w);
 void sim_app_make(struct sim_app *app);

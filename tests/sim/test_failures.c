@@ -208,6 +208,7 @@ static void upgrade_refused_until_a_date(void **state)
     (void)state;
     t->links[0].status = 503;
     t->links[0].headers = "Retry-After: Tue, 14 Nov 2023 22:14:20 GMT\r\n";
+    t->links[0].asked_ms = 60000;
     t->app.quiet = true;
     tale_start(t);
     tale_run(t, 100);
@@ -671,6 +672,7 @@ static void refusal_without_an_end(void **state)
     (void)state;
     t->app.quiet = true;
     t->links[0].raw = "HTTP/1.1 503 Busy\r\nRetry-After: 60\r\n\r\nbusy";
+    t->links[0].asked_ms = 60000;
     t->links[0].hangs = true;
     tale_start(t);
     tale_run(t, 11000);

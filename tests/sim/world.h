@@ -57,6 +57,7 @@ struct sim_ws_plan {
     int status;          /* Refuses with this; 0: by itself. */
     const char *headers; /* Of that refusal, each line ended. */
     const char *body;
+    uint64_t asked_ms;    /* What |raw|, or a date in |headers|, asks for. */
     bool gone;            /* Ends the connection instead of answering. */
     const char *greeting; /* A text message glued to the 101. */
     bool mute;            /* Answers neither messages, nor pings, nor closes. */
@@ -118,6 +119,13 @@ struct sim_server {
     size_t ticket_count;
 };
 
+/* How long a server asked its client to wait. */
+struct sim_asked {
+    uint64_t delay_ms;  /* Retry-After, retryAfterMs. */
+    uint64_t spread_ms; /* reconnectSpreadMs. */
+    bool restart;       /* Close 1012 or 1013. */
+};
+
 struct sim_event;
 struct sim_world;
 typedef void sim_fn(struct sim_world *w, void *obj, uint64_t n);
@@ -164,6 +172,8 @@ struct sim_world {
     struct sim_file files[4];
     char cookie[64];
     struct sim_server server;
+    struct sim_asked asked;        /* In the last answer of this attempt, and on its link, */
+    struct sim_asked asked_at_end; /* and in the ticket's reply, for the end of the link. */
     bool calm; /* What was planned for connections that stand does not happen any more. */
     /* Plans.  NULL: all is well. */
     void (*plan_http)(struct sim_world *w, enum wst_step step, struct sim_http_plan *plan);
@@ -228,6 +238,8 @@ void sim_token_text(char *out, size_t room, uint64_t id);
 void sim_tokens_revoke(struct sim_world *w);
 /* Is this Authorization header's value that of a token that is good now? */
 bool sim_token_good(const struct sim_world *w, const char *authorization);
+/* What an answer with this Retry-After (0: none) and this body asks for. */
+struct sim_asked sim_asked_in(uint64_t retry_after_ms, const char *body);
 /* NULL: no such ticket. */
 struct sim_ticket *sim_ticket_find(struct sim_world *w, const char *text);
 
@@ -244,8 +256,10 @@ void sim_ws_deaf(struct sim_world *w, bool deaf);
 void sim_ws_raw(struct sim_world *w, const void *bytes, size_t n);
 /* From now on it takes so long, each way; what arrives stays in order. */
 void sim_ws_latency(struct sim_world *w, uint64_t ms);
-/* What is on the way arrives now, and the line is fast. */
+/* What is on the way arrives now, and the line is fast, also that of a dial. */
 void sim_ws_hurry(struct sim_world *w);
+/* Is there a connection on which nothing is answered, or at least no close?  Nobody tells. */
+bool sim_ws_hangs(const struct sim_world *w);
 /* Since the last ping left nothing was received for so long; 0: something was.  After a sleep or a
  * pause the client asks again. */
 uint64_t sim_ws_silent_ms(const struct sim_world *w);

@@ -189,6 +189,31 @@ static void answer_planned(struct wst__http *h)
         (void)snprintf(h->answer.location_host, sizeof h->answer.location_host, "%s", p->location);
 }
 
+/* The number behind a name of a JSON text; 0: it is not there. */
+static uint64_t number_of(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+
+    return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+struct sim_asked sim_asked_in(uint64_t retry_after_ms, const char *body)
+{
+    uint64_t in_body = number_of(body, "\"retryAfterMs\":");
+
+    return (struct sim_asked){.delay_ms = in_body > retry_after_ms ? in_body : retry_after_ms,
+                              .spread_ms = number_of(body, "\"reconnectSpreadMs\":")};
+}
+
+/* A ticket comes with what its link's end will ask for. */
+static void note_asked(struct sim_world *w, const struct wst__http *h, const char *body)
+{
+    struct sim_asked asked = sim_asked_in(h->answer.retry_after_ms, body);
+
+    w->asked = h->ticket ? (struct sim_asked){.delay_ms = 0} : asked;
+    w->asked_at_end = h->ticket ? asked : (struct sim_asked){.delay_ms = 0};
+}
+
 /* ---- The exchange -------------------------------------------------------------------------- */
 
 static void finish(struct sim_world *w, struct wst__http *h)
@@ -228,6 +253,7 @@ static void on_answer(struct sim_world *w, void *obj, uint64_t n)
         w->server.tickets[h->ticket - 1].asked_us = h->begun_us;
         w->server.tickets[h->ticket - 1].life_ms = h->life_ms;
     }
+    note_asked(w, h, h->body);
     h->answer.body = h->body;
     h->answer.body_len = strlen(h->body);
     h->cbs.done(h->arg, &why, &h->answer);
@@ -337,6 +363,7 @@ static bool http_refusal(void *world, struct wst__http *h, struct wst_cause *why
     if (!h->head_here || h->answer.status < 300)
         return false;
     why->code = 0;
+    note_asked(world, h, "");
     h->answer.body = "";
     *answer = &h->answer;
     return true;

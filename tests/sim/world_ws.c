@@ -260,6 +260,8 @@ static void send_close(struct wst__stream *s, int code, const char *reason)
     sim_trace(s->w, "server: close %d", code);
     send_frame(s, 8, payload, n);
     s->close_sent = true;
+    if (code == 1012 || code == 1013)
+        s->w->asked.restart = true;
 }
 
 /* ---- The server's answer to the request ---------------------------------------------------- */
@@ -351,12 +353,15 @@ static void accept_upgrade(struct wst__stream *s, const char *head)
 
 static void refuse_upgrade(struct wst__stream *s, int status, const char *headers, const char *body)
 {
+    const char *after = strstr(headers, "Retry-After: ");
     char text[1024];
 
     (void)snprintf(text, sizeof text,
                    "HTTP/1.1 %d Refused\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
                    status, headers, strlen(body), body);
     sim_trace(s->w, "server: %d", status);
+    if (s->plan.asked_ms == 0)
+        s->w->asked = sim_asked_in(after ? strtoull(after + 13, NULL, 10) * 1000 : 0, body);
     to_client(s, text, strlen(text));
     end_to_client(s, WST_ERR_EOF);
 }
@@ -403,6 +408,7 @@ static void answer_request(struct wst__stream *s, const char *head)
 
     if (p->silent)
         return;
+    s->w->asked.delay_ms = p->asked_ms;
     if (p->gone) {
         sim_trace(s->w, "server: end");
         end_to_client(s, WST_ERR_EOF);
@@ -1039,10 +1045,13 @@ void sim_ws_hurry(struct sim_world *w)
 {
     struct wst__stream *s = w->stream;
 
-    if (!s || s->phase != READY)
+    if (!s)
         return;
     s->plan.latency_ms = 10;
     s->plan.chunk = 0;
+    s->plan.window = WINDOW;
+    if (s->phase != READY)
+        return;
     if (s->cut)
         return;
     s->arrival_us = w->real_us;
@@ -1075,6 +1084,13 @@ void sim_ws_forget_ping(struct sim_world *w)
 {
     if (w->stream)
         w->stream->pinged_us = 0;
+}
+
+bool sim_ws_hangs(const struct sim_world *w)
+{
+    const struct wst__stream *s = w->stream;
+
+    return s && is_live(s) && (s->cut || s->deaf || s->plan.mute || s->plan.lazy_close);
 }
 
 bool sim_ws_alive(const struct sim_world *w)
