@@ -14,9 +14,11 @@
 /* The disk may take so long, whatever else is good. */
 #define DISK_MS 3000
 /* A good attempt, and what is under way when the world turns good, on a good network. */
-#define GOOD_MS 2000
+#define GOOD_MS 300
+/* A message there and back, behind all that is queued. */
+#define ECHO_MS 500
 /* Timers that run one after the other until it is open again, at most; each may be late. */
-#define TIMERS 12
+#define TIMERS 6
 /* An application that has turned the pings off asks for one so often. */
 #define PROBE_MS 20000
 
@@ -44,9 +46,13 @@ struct seed {
     uint64_t act_ms;  /* Between two calls, at most. */
     unsigned answers; /* How eagerly the application answers, per mille. */
     unsigned steps, most_steps;
-    uint64_t good_us;  /* When the world turned good, */
-    uint64_t end_us;   /* and when the client must be open. */
-    unsigned refusals; /* Of an old token, in the good world. */
+    uint64_t end_us;
+    uint64_t good_us;    /* When the world turned good. */
+    uint64_t from_us;    /* The client must be open again, or be answered, */
+    uint64_t bound_ms;   /* so long behind this. */
+    enum wst_state from; /* Where it was then. */
+    unsigned waits;      /* That may still begin, and count. */
+    unsigned refusals;   /* Of an old token, in the good world. */
     struct sim_outcome *out;
 };
 
@@ -480,6 +486,17 @@ static void on_question(struct seed *s, uint64_t kind)
         on_answer(w, s, kind);
 }
 
+/* A wait begins, and is one of those that the bound allows for: the ladder's rung with all jitter,
+ * or what the server asked for and as much again, and the window over which it or we spread the
+ * attempts. */
+static void note_wait(struct seed *s, bool closed)
+{
+    if (s->waits == 0)
+        return;
+    s->waits--;
+    s->bound_ms += sim_longest_wait_ms(&s->app, closed);
+}
+
 static void hook(struct sim_app *app, enum sim_cb cb)
 {
     struct seed *s = app->test;
@@ -491,6 +508,8 @@ static void hook(struct sim_app *app, enum sim_cb cb)
         on_question(s, 'p');
     if (cb == SIM_CB_STORE)
         on_question(s, 's');
+    if (s->good && app->waits && (cb == SIM_CB_FAILED || cb == SIM_CB_CLOSED))
+        note_wait(s, cb == SIM_CB_CLOSED);
     if (!s->good && app->client) {
         if (sim_chance(w, s->hook_rate))
             call(s);
@@ -596,6 +615,8 @@ static void draw(struct seed *s)
     s->most_steps = MAX_STEPS;
     if (sim_chance(w, 500))
         s->most_steps = 1 + (unsigned)some_ms(w, 5000);
+    s->app.config.max_server_delay_ms = PICK(w, 300000, 3000, 20000, 0);
+    s->app.config.restart_spread_ms = PICK(w, 5000, 0, 60000);
 }
 
 /* What differs from the defaults. */
@@ -623,6 +644,8 @@ static void trace_config(struct seed *s)
     SHOW(close_timeout_ms);
     SHOW(ping_interval_ms);
     SHOW(ping_timeout_ms);
+    SHOW(max_server_delay_ms);
+    SHOW(restart_spread_ms);
     SHOW(max_attempts);
     SHOW(give_up);
     SHOW(parallel_dial);
@@ -673,29 +696,53 @@ static void make(struct seed *s, const struct sim_seed_run *run)
  * In FAILED the user starts it, and from then on the same holds.
  */
 
-/* The longest way to open:
- * - the disk brings what an attempt waits for, which fails in vain meanwhile;
+/* What is left of |ms| that began at |from_ms|. */
+static uint64_t rest_ms(const struct seed *s, uint64_t from_ms, uint64_t ms)
+{
+    uint64_t gone = sim_mono_ms(&s->w) - from_ms;
+
+    return gone < ms ? ms - gone : 0;
+}
+
+/*
+ * The longest way to open, from where it is now:
+ * - from BACKOFF the rest of the wait, as it was told;
  * - an attempt that was doomed before lasts until its deadline;
- * - it opens a link that is dead (or the link that is there is dead): a ping is due after the
- *   interval, cannot leave for an interval and its timeout, leaves at last, and gets no answer;
- * - the close handshake, if the server has begun one;
- * - the wait: the ladder at its cap with all jitter, or what the server asked for and as much
- * again, and the window over which the server or we spread the attempts;
- * - when the token rides on the upgrade, and it is bad: a refusal, and its wait;
- * - a good attempt. */
-static uint64_t bound_ms(const struct seed *s)
+ * - its link, or the one that is there, is dead and nobody tells: a ping is due after the interval,
+ *   cannot leave for an interval and its timeout, leaves at last, and gets no answer; or the close
+ *   handshake gets none;
+ * - when the disk still has to bring something, attempts fail in vain meanwhile;
+ * - one failure may come of all that, and of a token that rides on the upgrade and is bad another:
+ *   the wait behind it counts from when it is told (note_wait());
+ * - a good attempt.
+ */
+static void set_bound(struct seed *s)
 {
     const struct wst_config *c = &s->app.config;
-    uint64_t ladder = c->cap_ms + c->cap_ms * c->jitter_percent / 100;
-    uint64_t asked = c->max_server_delay_ms;
-    uint64_t spread = asked > c->restart_spread_ms ? asked : c->restart_spread_ms;
-    uint64_t wait = (ladder > asked ? ladder : asked) + (asked > 1000 ? asked : 1000) + spread;
     uint64_t interval = c->ping_interval_ms > 0 ? c->ping_interval_ms : PROBE_MS;
-    uint64_t dead = 2 * (interval + c->ping_timeout_ms);
-    uint64_t refusal = s->w.server.bearer ? GOOD_MS + c->close_timeout_ms + ladder : 0;
+    uint64_t unheard = 2 * (interval + c->ping_timeout_ms) + c->close_timeout_ms;
+    enum wst_state state = wst_client_state(s->app.client);
+    uint64_t ms = sim_ws_hangs(&s->w) ? unheard : 0;
 
-    return DISK_MS + c->attempt_timeout_ms + dead + c->close_timeout_ms + wait + refusal + GOOD_MS +
-           TIMERS * s->w.timer_late_ms;
+    s->waits = 1;
+    if (state == WST_STATE_BACKOFF) {
+        ms = rest_ms(s, s->app.wait_mono_ms, s->app.failure.next_delay_ms);
+        s->waits = 0;
+    } else if (state == WST_STATE_CLOSING) {
+        ms = rest_ms(s, s->app.closing_ms, c->close_timeout_ms);
+    } else if (state == WST_STATE_IDLE || state == WST_STATE_FAILED) {
+        ms = s->waits = 0;
+    } else if (state != WST_STATE_OPEN) {
+        ms += rest_ms(s, s->app.attempt_ms, c->attempt_timeout_ms);
+    }
+    if (s->w.files_live && ms < DISK_MS) {
+        ms = DISK_MS;
+        s->waits = 1;
+    }
+    s->waits += s->w.server.bearer;
+    s->from_us = s->w.real_us;
+    s->from = state;
+    s->bound_ms = ms + GOOD_MS + TIMERS * s->w.timer_late_ms;
 }
 
 /* Without pings a dead link is found by nobody, unless the application asks. */
@@ -739,11 +786,6 @@ static void note_situation(struct seed *s)
     s->out->situations[bits / 8] |= (uint8_t)(1 << bits % 8);
 }
 
-static void set_bound(struct seed *s)
-{
-    s->end_us = s->w.real_us + bound_ms(s) * 1000;
-}
-
 static void turn_good(struct seed *s)
 {
     struct sim_server *server = &s->w.server;
@@ -766,7 +808,6 @@ static void turn_good(struct seed *s)
     (void)sim_start(&s->app);
     if (s->app.config.ping_interval_ms == 0)
         on_probe(&s->w, s, 0);
-    set_bound(s);
 }
 
 static bool works(struct seed *s)
@@ -785,12 +826,12 @@ static void start_again(struct seed *s)
         !(s->w.server.bearer && s->refusals++ == 0))
         sim_fail(&s->w, "an attempt in a good world has ended in FAILED");
     (void)sim_start(&s->app);
-    set_bound(s);
+    /* The bound stays: this comes instead of a wait. */
 }
 
 static bool step_well(struct seed *s)
 {
-    bool more = sim_step(&s->w, s->end_us);
+    bool more = sim_step(&s->w, s->from_us + s->bound_ms * 1000);
 
     sim_app_check(&s->app);
     if (!wst__driver_wants(s->app.client))
@@ -801,18 +842,19 @@ static bool step_well(struct seed *s)
 static bool await_open(struct seed *s)
 {
     struct sim_world *w = &s->w;
-    uint64_t begun_us = w->real_us;
+    unsigned *slowest;
     unsigned percent;
 
     set_bound(s);
+    slowest = &s->out->slowest_percent[s->from];
     while (!works(s) && step_well(s))
         continue;
     if (!works(s))
-        sim_fail(w, "the world is good, and after %" PRIu64 " ms the client is %s", bound_ms(s),
+        sim_fail(w, "the world is good, and after %" PRIu64 " ms the client is %s", s->bound_ms,
                  wst_state_name(wst_client_state(s->app.client)));
-    percent = (unsigned)((w->real_us - begun_us) / 10 / bound_ms(s));
-    if (percent > s->out->slowest_percent)
-        s->out->slowest_percent = percent;
+    percent = (unsigned)((w->real_us - s->from_us) / 10 / s->bound_ms);
+    if (percent > *slowest)
+        *slowest = percent;
     return !*w->failure;
 }
 
@@ -831,7 +873,8 @@ static bool await_echo(struct seed *s)
     size_t echoed = s->app.last_echoed;
     bool sent = false;
 
-    set_bound(s);
+    s->from_us = s->w.real_us;
+    s->bound_ms = ECHO_MS;
     while (works(s) && s->app.last_echoed <= echoed) {
         sent = sent || say(s);
         if (!step_well(s))
@@ -843,7 +886,9 @@ static bool await_echo(struct seed *s)
 static void check_liveness(struct seed *s)
 {
     turn_good(s);
-    for (int i = 0; i < 3 && await_open(s); i++) {
+    /* Once more, with a new bound: the link that is there may end by what was on its way before, or
+     * by a stop that was asked for.  The next one is of the good world, whole. */
+    for (int i = 0; i < 2 && await_open(s); i++) {
         if (await_echo(s))
             return;
     }
@@ -905,9 +950,9 @@ void sim_outcome_add(struct sim_outcome *to, const struct sim_outcome *from)
     for (int state = 0; state < WST__STATE_COUNT; state++) {
         for (int dial = 0; dial < WST__DIAL_COUNT; dial++)
             to->from[state][dial] += from->from[state][dial];
+        if (from->slowest_percent[state] > to->slowest_percent[state])
+            to->slowest_percent[state] = from->slowest_percent[state];
     }
-    if (from->slowest_percent > to->slowest_percent)
-        to->slowest_percent = from->slowest_percent;
     for (size_t i = 0; i < sizeof to->situations; i++)
         to->situations[i] |= from->situations[i];
     if (!*to->failure)

@@ -23,7 +23,7 @@ struct sim_outcome {
     uint64_t seeds, simulated_s, attempts, opens, steps, decisions;
     /* Liveness. */
     uint64_t turned_good, from[WST__STATE_COUNT][WST__DIAL_COUNT];
-    unsigned slowest_percent; /* Of its bound. */
+    unsigned slowest_percent[WST__STATE_COUNT]; /* Of its bound, by where it began. */
     uint8_t situations[SIM_SITUATIONS / 8];
     char failure[512]; /* The first one; "": none. */
 };
