@@ -129,7 +129,10 @@ def judge(counts, excuses):
 
 
 def coverage_counts():
-    """coverage: a line that did not run fails core; an excuse must be needed and have a reason"""
+    """
+    coverage: a line that did not run fails core; an excuse must be needed, speak of one line, and
+    have a reason
+    """
     good = "lib/core/*: line1;\n    Because.\n"
     assert judge([1] * 10, "") == ["passed"] * 4
     assert judge([0] + [1] * 9, "") == ["failed", "passed", "passed", "passed"]
@@ -138,6 +141,11 @@ def coverage_counts():
     assert judge([0] + [1] * 9, "lib/core/*: line1;\n")[3] == "failed"
     assert judge([1] * 10, good) == ["passed", "passed", "passed", "failed"]
     assert judge([1] * 10, "lib/wire/*: line1;\n    Because.\n")[3] == "failed"
+    # Line 1 and line 10; then the one of them.
+    assert judge([0] * 1 + [1] * 9, "lib/core/a.c: line1\n    Because.\n")[3] == "failed"
+    assert judge([0] * 1 + [1] * 9, "lib/core/a.c: line1;\n    Because.\n") == ["passed"] * 4
+    assert judge([1] * 9 + [0], "lib/core/a.c: line9 // line1\n    Because.\n") == ["passed"] * 4
+    assert judge([1] * 9 + [0], "lib/core/a.c: line8 // line1\n    Because.\n")[0] == "failed"
 
 
 proc.adopt_orphans()

@@ -2,9 +2,10 @@
 Coverage: lines and branches of each room, from gcovr's JSON, less what tests/harness/excuses
 excuses.
 
-An excuse is "PATH: TEXT" (PATH may hold a *) with its reason on the indented lines below.  It
-speaks of every line of those files that holds TEXT, and of what stands below a label: what of these
-was not run is not counted.
+An excuse is "PATH: TEXT" with its reason on the indented lines below.  It speaks of the one line of
+that file that holds TEXT, and of what stands below a label: what of these was not run is not
+counted.  "PATH: ABOVE // TEXT" is the line that holds TEXT below one that holds ABOVE.  Where PATH
+has a *, it may speak of many lines.
 """
 
 import fnmatch
@@ -21,7 +22,7 @@ THRESHOLDS = {"core": (100, 95), "wire": (100, 95), "whole": (90, None)}
 
 Excuse = namedtuple("Excuse", "path text reason")
 # What one line has: itself and its branches.  |text|: behind the label above it, if there is one.
-Row = namedtuple("Row", "path number text lines branches")
+Row = namedtuple("Row", "path number above text lines branches")
 
 
 def read_excuses(path):
@@ -52,13 +53,18 @@ def rows(report, top):
             taken = sum(branch["count"] > 0 for branch in line["branches"])
             number = line["line_number"]
             text, above = code[number - 1].strip(), code[number - 2].strip() if number > 1 else ""
-            yield Row(file["file"], number, f"{above} {text}" if above.endswith(":") else text,
+            yield Row(file["file"], number, above,
+                      f"{above} {text}" if above.endswith(":") else text,
                       (int(line["count"] > 0), 1), (taken, len(line["branches"])))
 
 
+def speaks_of(excuse, row):
+    above, _, text = excuse.text.rpartition(" // ")
+    return fnmatch.fnmatch(row.path, excuse.path) and text in row.text and above in row.above
+
+
 def excused(row, excuses):
-    return [excuse for excuse in excuses
-            if fnmatch.fnmatch(row.path, excuse.path) and excuse.text in row.text]
+    return [excuse for excuse in excuses if speaks_of(excuse, row)]
 
 
 def count(found, excuses):
@@ -107,13 +113,22 @@ def judge(sums, missing):
     return cases
 
 
+def places(found):
+    """The numbers of these lines; a label and what stands below it are one."""
+    numbers = {row.number for row in found}
+    return sorted(row.number for row in found
+                  if not (row.above.endswith(":") and row.number - 1 in numbers))
+
+
 def check_excuses(excuses, found):
-    """Each has a reason, and speaks of a line that there is and that was not all run."""
+    """Each has a reason, and speaks of one line, which there is and which was not all run."""
     wrong = [f"{excuse.path}: {excuse.text}: no reason" for excuse in excuses if not excuse.reason]
     for excuse in excuses:
         of_it = [row for row in found if excused(row, [excuse])]
         if not of_it:
             wrong.append(f"{excuse.path}: {excuse.text}: there is no such line")
+        elif "*" not in excuse.path and len(places(of_it)) > 1:
+            wrong.append(f"{excuse.path}: {excuse.text}: lines {', '.join(map(str, places(of_it)))}")
         elif all(row.lines[0] and row.branches[0] == row.branches[1] for row in of_it):
             wrong.append(f"{excuse.path}: {excuse.text}: it is covered")
     return Case("coverage: every excuse is needed", FAILED if wrong else PASSED, "\n".join(wrong))
