@@ -4,13 +4,14 @@ applies each to a copy of the tree, one at a time.
 
 |covers| says what of the design is broken by it: "promise N" (docs/promises.md), "row: ..." of the
 failure table (docs/promises.md, lib/core/verdict.h), or one of the mistakes that run.py lists.
-|old| occurs once in |file|.  |check| is a test program and the case of it that must fail; None: the
-program itself.
+|old| occurs once in |file|.  |program| is a test program, and |case| the case of it that must fail;
+of the exploration and of the seeds, words of the promise that they must find broken.  |how|: with
+the signal of that name, or "late", when the program does not end: only where it is said here.
 """
 
 from collections import namedtuple
 
-Sabotage = namedtuple("Sabotage", "name covers file old new program case")
+Sabotage = namedtuple("Sabotage", "name covers file old new program case how", defaults=["failed"])
 
 EXPLORE = "explore/test_explore --short docs/states.dot"
 ATTEMPT = "lib/core/core_attempt.c"
@@ -38,15 +39,15 @@ SABOTAGES = [Sabotage(*row) for row in [
      SETTLE, "        delay = begin_wait(c, ev, told);\n",
      "    {\n        delay = begin_wait(c, ev, told);\n"
      "        wst__core_emit(c, WST__ACT_GET_TICKET, out);\n    }\n",
-     EXPLORE, None),
+     EXPLORE, "is->token && !is->ticket && c->policy->ticket_step"),
     ("a ticket stays at hand when its attempt is over", ["promise 1"],
      ATTEMPT, "    drop_link(c, out);\n    drop_ticket(c, out);\n    wst__core_clear",
      "    drop_link(c, out);\n    wst__core_clear",
-     EXPLORE, None),
+     EXPLORE, "b->is.conn == NO_CONN && b->is.request == NO_REQUEST && !b->is.ticket"),
     ("the ticket is not marked as moved", ["promise 1"],
      ATTEMPT, "WST__ACT_UPGRADE, out);\n    c->ticket_ready = false;",
      "WST__ACT_UPGRADE, out);",
-     EXPLORE, None),
+     EXPLORE, "is->ticket"),
     ("every upgrade carries the first ticket", ["promise 1", "a ticket reused"],
      UPGRADE, TICKET,
      "        static char first[64];\n"
@@ -79,11 +80,11 @@ SABOTAGES = [Sabotage(*row) for row in [
     ("a second connection is dialed beside the first", ["promise 3"],
      ATTEMPT, "    else if (c->dial == WST__DIAL_NONE)\n        dial(c, ev, out);",
      "    else\n        dial(c, ev, out);",
-     EXPLORE, None),
+     EXPLORE, "is->attempt_runs && is->conn == NO_CONN"),
     # ---- 4: no wedge
     ("the wait has no timer", ["promise 4"],
      SETTLE, "    c->retry_due = wst__after(ev->now_ms, delay);\n", "",
-     EXPLORE, None),
+     EXPLORE, "deadline != WST__NEVER"),
     ("a step has no deadline", ["promise 4", "promise 12"],
      ATTEMPT, "WST__ACT_ENSURE_TOKEN, out);\n"
      "    c->step_due = wst__after(ev->now_ms, c->policy->step_timeout_ms);",
@@ -99,7 +100,7 @@ SABOTAGES = [Sabotage(*row) for row in [
     # ---- 5: paired events
     ("an end by stop is not told", ["promise 5"],
      ATTEMPT, "    wst__core_tell(c, WST__ACT_ATTEMPT_FAILED, WST_NO_DELAY, out);\n", "",
-     EXPLORE, None),
+     EXPLORE, "!b->is.attempt_runs && b->is.conn == NO_CONN && b->is.lives > 0"),
     ("a start that was taken back has no end", ["promise 5"],
      LINK, "    if (started_again)\n        wst__core_tell_ended(c, out);\n",
      "    (void)started_again;\n",
@@ -121,7 +122,7 @@ SABOTAGES = [Sabotage(*row) for row in [
      STEPS, "    cl->counts.tickets_fetched++;",
      "    cl->counts.tickets_fetched++;\n    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, \"%s\", "
      "wst__secret_expose(&cl->asking->ticket));",
-     "sim/test_sim_seeds", None),
+     "sim/test_sim_seeds", "a secret in the log"),
     ("the token is logged", ["promise 8"],
      STEPS, "    wst__token_use(cl->token); /* It may be newer than the one of step 1. */\n",
      "    wst__token_use(cl->token);\n    wst__log(WST__LOG_OF(cl), WST_LOG_DEBUG, \"%s\", "
@@ -157,8 +158,8 @@ SABOTAGES = [Sabotage(*row) for row in [
      "sim/test_sim_calls", "stored_token_is_not_used"),
     # ---- 10: bounded
     ("the send queue has no ceiling", ["promise 10"],
-     "lib/wire/outbox.c", "    if (used > env->max_queue - n - over)",
-     "    if (used > env->max_queue && n > env->max_queue)",
+     "lib/wire/outbox.c", "    return used > env->max_queue - n - over ? WST_ERR_QUEUE_FULL : 0;",
+     "    return used > env->max_queue && n > env->max_queue ? WST_ERR_QUEUE_FULL : 0;",
      "sim/test_sim_link", "queue_full_and_drained"),
     ("the headers of an answer have no ceiling", ["promise 10"],
      "lib/io/http_curl.c", "if (h->header_bytes > h->max_header_bytes) {",
@@ -173,12 +174,12 @@ SABOTAGES = [Sabotage(*row) for row in [
      "lib/io/stream_openssl.c",
      "    n = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);",
      "    n = send(s->fd, iov->iov_base, iov->iov_len, 0);",
-     "io/test_io_stream", "test_dead_peer"),
+     "io/test_io_stream", "test_dead_peer", "SIGPIPE"),
     ("a dead peer raises SIGPIPE when several pieces are sent", ["promise 11"],
      "lib/io/stream_openssl.c",
      "            n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);",
      "            n = sendmsg(s->fd, &msg, 0);",
-     "io/test_io_stream", "test_dead_peer"),
+     "io/test_io_stream", "test_dead_peer", "SIGPIPE"),
     ("sockets are inherited by other programs", ["promise 11"],
      "lib/io/multi_curl.c", "addr->socktype | SOCK_CLOEXEC", "addr->socktype",
      "io/test_io_stream", "test_close_on_exec"),
