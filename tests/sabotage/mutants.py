@@ -4,6 +4,8 @@ Mechanical mutants of C: every condition negated, every assignment and every cal
 The source is read as tokens, no more, so this knows only the shapes that clang-format leaves:
 - the condition of if, while, for and ?: is negated as a whole;
 - so is each operand of && and ||, wherever it stands;
+- so is what is compared or negated with ! anywhere else: returned, assigned, given to a call, but
+  not what is asserted;
 - a statement that assigns (=, +=, ..., ++, --) or only calls becomes an empty one; initializers
   and assertions stay.
 """
@@ -25,6 +27,7 @@ TOKEN = re.compile(r"""
 ASSIGNS = {"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>=", "++", "--"}
 # What an operand of && and || cannot extend over, beside brackets.
 ENDS = {"&&", "||", "?", ":", ",", ";", "return"} | (ASSIGNS - {"++", "--"})
+COMPARES = {"==", "!=", "<", ">", "<=", ">="}
 DECLARES = {"const", "static", "struct", "enum", "bool", "int", "unsigned", "size_t", "uint64_t",
             "uint32_t", "void", "char"}
 OPEN, CLOSE = set("([{"), set(")]}")
@@ -61,7 +64,10 @@ def operand(tokens, at, step, ends):
 def conditions(tokens):
     """(first, last) token of each condition and each operand, each once."""
     found = {}
+    asserted = 0  # Up to there.
     for at, token in enumerate(tokens):
+        if token.text == "assert":
+            asserted = matching(tokens, at + 1)
         if token.text in ("if", "while"):
             found[at + 2, matching(tokens, at + 1) - 1] = None
         elif token.text == "for":
@@ -72,6 +78,8 @@ def conditions(tokens):
         elif token.text in ("&&", "||"):
             found[operand(tokens, at - 1, -1, ENDS), at - 1] = None
             found[at + 1, operand(tokens, at + 1, 1, ENDS)] = None
+        elif at > asserted and (token.text in COMPARES or token.text == "!"):
+            found[operand(tokens, at, -1, ENDS), operand(tokens, at, 1, ENDS)] = None
     return sorted(found)
 
 

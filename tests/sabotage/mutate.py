@@ -2,7 +2,8 @@
 """
 Would a test notice?  mutate.py WORK [--thorough] [--only WORDS]: every mutant of lib/core
 (mutants.py) runs against the core's tests, the exploration last.  The survivors must be those of
-survivors.txt, where each has its reason: one more is a gap in the tests, one less is stale.
+survivors.txt, where each has its reason: one more is a gap in the tests, one less is stale.  The
+same holds for those that no test finds wrong, but which run until the patience is over: late.txt.
 
 Those that are listed are not explored, which takes the longest, unless --thorough.
 """
@@ -12,7 +13,6 @@ import collections
 import concurrent.futures
 import glob
 import os
-import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,10 +20,10 @@ sys.path.insert(0, os.path.join(TOP, "tests", "harness"))
 sys.path.insert(0, os.path.join(TOP, "tests", "style"))
 
 from mutants import mutants_of, with_all  # noqa: E402
-from scratch import Scratch, read  # noqa: E402
+from scratch import Scratch, play, read  # noqa: E402
 from tap import command, run  # noqa: E402
 
-SURVIVORS = os.path.join(TOP, "tests", "sabotage", "survivors.txt")
+HERE = os.path.join(TOP, "tests", "sabotage")
 CFLAGS = ["-std=c11", "-O2", "-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-w"]
 TESTS = ["attempt", "link", "settle", "table", "backoff", "verdict", "rng", "seeds"]
 # The test that is most likely to notice comes first.
@@ -34,8 +34,9 @@ SEEDS = ["core/book", "core/play", "lib/sweep"]  # What its test needs beside.
 ARGUMENTS = {"explore": ["--short", "-"]}
 # Seeds enough to notice; the exploration does the rest.
 VARIABLES = {"WST_CORE_SEEDS": "1500"}
-# A mutant that runs for ever is noticed, too.  The exploration takes long when it passes.
+# In seconds: of the exploration, which takes long when it passes; the others need milliseconds.
 PATIENCE = {"explore": 900}
+PASSED, FAILED, LATE = "passed", "failed", "late"
 SWITCH = """
 #include <stdlib.h>
 int wst_mutant;
@@ -106,28 +107,33 @@ class Bench:
     def link(self, program, objects):
         command("gcc", *objects, "-lcmocka", "-o", os.path.join(self.work, program))
 
-    def passes(self, program, number):
-        try:
-            done = subprocess.run([os.path.join(self.work, program), *ARGUMENTS.get(program, [])],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  env={**os.environ, **VARIABLES, "WST_MUTANT": str(number)},
-                                  check=False, timeout=PATIENCE.get(program, 60))
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+    def outcome(self, program, number):
+        status, _ = play([os.path.join(self.work, program), *ARGUMENTS.get(program, [])],
+                         PATIENCE.get(program, 15), **VARIABLES, WST_MUTANT=str(number))
+        return LATE if status is None else FAILED if status else PASSED
 
     def killer(self, name, number, explored=True):
-        """The first test that fails with this mutant, or "" when none does."""
+        """
+        The first test that fails with this mutant; LATE when none does, but one does not end, and
+        PASSED when all pass.
+        """
+        verdict = PASSED
         for program in sorted(TESTS, key=lambda test: test != FIRST[name]):
-            if not self.passes(program, number):
+            outcome = self.outcome(program, number)
+            if outcome == FAILED:
                 return program
-        return "explore" if explored and not self.passes("explore", number) else ""
+            if outcome == LATE:
+                verdict = LATE
+        if not explored or verdict == LATE:
+            return verdict
+        outcome = self.outcome("explore", number)
+        return "explore" if outcome == FAILED else outcome
 
 
-def explained():
-    """{name of a survivor: its reason} of survivors.txt."""
+def explained(name):
+    """{name of a mutant: its reason} of one of the lists."""
     found = {}
-    with open(SURVIVORS, encoding="utf-8") as text:
+    with open(os.path.join(HERE, name), encoding="utf-8") as text:
         for line in text:
             if line.startswith("    "):
                 found[name] += line.strip() + " "
@@ -138,41 +144,46 @@ def explained():
 
 
 bench = Bench(options.work)
-listed = explained()
+# By what comes of them.
+listed = {PASSED: explained("survivors.txt"), LATE: explained("late.txt")}
 
 
 def all_pass():
     """the tests pass while no mutant is at work"""
     killer = bench.killer("core.c", 0)
-    assert not killer, killer
+    assert killer == PASSED, killer
 
 
 def reasons():
-    """every survivor that is listed is a mutant, and has its reason"""
+    """every mutant that is listed, surviving or late, is one, and has its reason"""
     known = {mutant for _, mutant in bench.mutants}
     assert len(known) == len(bench.mutants)
-    wrong = [name for name, why in listed.items() if not why or name not in known]
+    wrong = [name for names in listed.values() for name, why in names.items()
+             if not why or name not in known]
     assert not wrong, "\n".join(wrong)
 
 
 def survivors():
-    """the survivors among the mutants of lib/core are those that are listed"""
+    """the mutants of lib/core that survive, or are only late, are those that are listed"""
     chosen = [(number, *mutant) for number, mutant in enumerate(bench.mutants, 1)
               if options.only in mutant[1]]
 
     def try_one(entry):
         number, name, mutant = entry
-        return bench.killer(name, number, options.thorough or mutant not in listed)
+        return bench.killer(name, number, options.thorough or mutant not in listed[PASSED])
 
     with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count())) as pool:
         killers = list(pool.map(try_one, chosen))
-    alive = {mutant for (_, _, mutant), killer in zip(chosen, killers) if not killer}
-    expected = set(listed) & {mutant for _, _, mutant in chosen}
-    counts = collections.Counter(killer for killer in killers if killer)
-    print(f"# {len(chosen)} of {len(bench.mutants)} mutants, {len(alive)} survivors; noticed by "
+    counts = collections.Counter(killers)
+    print(f"# {len(chosen)} of {len(bench.mutants)} mutants: {counts.pop(PASSED, 0)} survive, "
+          f"{counts.pop(LATE, 0)} only run too long; noticed by "
           + ", ".join(f"{test} {count}" for test, count in counts.most_common()))
-    wrong = ([f"survived, but is not listed: {name}" for name in sorted(alive - expected)]
-             + [f"is listed, but did not survive: {name}" for name in sorted(expected - alive)])
+    wrong = []
+    for verdict, names in listed.items():
+        found = {mutant for (_, _, mutant), killer in zip(chosen, killers) if killer == verdict}
+        expected = set(names) & {mutant for _, _, mutant in chosen}
+        wrong += [f"{verdict}, but is not listed: {name}" for name in sorted(found - expected)]
+        wrong += [f"is listed, but is not {verdict}: {name}" for name in sorted(expected - found)]
     assert not wrong, "\n".join(wrong)
 
 

@@ -9,7 +9,6 @@ pass.
 import os
 import re
 import signal
-import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,7 +16,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "harness"))
 sys.path.insert(0, os.path.join(TOP, "tests", "style"))
 
 from sabotages import SABOTAGES  # noqa: E402
-from scratch import Scratch  # noqa: E402
+from scratch import Scratch, play  # noqa: E402
 from tap import run  # noqa: E402
 
 WORK = sys.argv[1]
@@ -47,16 +46,12 @@ def check_of(sabotage):
 
 def outcome(sabotage):
     """How the check ended ("passed", "failed", "late", the name of a signal), and its output."""
-    try:
-        done = subprocess.run(check_of(sabotage), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=PATIENCE, check=False,
-                              env={**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP"})
-    except subprocess.TimeoutExpired as late:
-        return "late", (late.output or b"").decode(errors="replace")
-    said = done.stdout.decode(errors="replace")
-    if done.returncode < 0:
-        return signal.Signals(-done.returncode).name, said
-    return "failed" if done.returncode else "passed", said
+    status, said = play(check_of(sabotage), PATIENCE, CMOCKA_MESSAGE_OUTPUT="TAP")
+    if status is None:
+        return "late", said
+    if status < 0:
+        return signal.Signals(-status).name, said
+    return "failed" if status else "passed", said
 
 
 def is_told(sabotage, said):

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import signal
+import subprocess
 
 from tap import command
 from tree import TOP, files
@@ -64,6 +66,23 @@ class Scratch:
             yield
         finally:
             self.put(name, before)
+
+
+def play(words, patience, **variables):
+    """
+    Runs a program: its exit status, None when it does not end, and its output.  It goes with all
+    that it started.
+    """
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, **variables}, start_new_session=True) as process:
+        try:
+            said, _ = process.communicate(timeout=patience)
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            said, _ = process.communicate()
+            status = None
+    return status, said.decode(errors="replace")
 
 
 def read(path):
