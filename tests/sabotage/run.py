@@ -57,9 +57,12 @@ def outcome(sabotage):
 def is_told(sabotage, said):
     """
     Does the output name what the sabotage breaks?  A case by its line; one that the program did not
-    survive by the lines of all before it; a promise, where |case| is one, by its own words.
+    survive by the lines of all before it; a promise, where |case| is one, by its own words, and so
+    is what a telling of the torture found.
     """
     program, case = sabotage.program.split()[0], sabotage.case
+    if program == "torture/test_torture":
+        return re.search(rf"^FAILED .*{re.escape(case)}", said, re.MULTILINE)
     if program in PROMISES:
         return case in re.findall(PROMISES[program], said, re.MULTILINE)
     if sabotage.how == "failed":

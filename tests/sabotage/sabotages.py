@@ -5,8 +5,9 @@ applies each to a copy of the tree, one at a time.
 |covers| says what of the design is broken by it: "promise N" (docs/promises.md), "row: ..." of the
 failure table (docs/promises.md, lib/core/verdict.h), or one of the mistakes that run.py lists.
 |old| occurs once in |file|.  |program| is a test program, and |case| the case of it that must fail;
-of the exploration and of the seeds, words of the promise that they must find broken.  |how|: with
-the signal of that name, or "late", when the program does not end: only where it is said here.
+of the exploration and of the seeds, words of the promise that they must find broken; of the
+torture, of what it says.  |how|: with the signal of that name, or "late", when the program does not
+end: only where it is said here.
 """
 
 from collections import namedtuple
@@ -54,12 +55,14 @@ SABOTAGES = [Sabotage(*row) for row in [
      "        if (!*first)\n"
      "            memcpy(first, wst__secret_expose(rq->ticket), rq->ticket->len);\n"
      "        put_encoded(w, first, strlen(first));\n",
-     TORTURE, None),
+     TORTURE, "an upgrade with a ticket that was "),
     ("an upgrade carries no ticket", ["promise 1"],
      UPGRADE, "    if (ticket_in(rq, WST_TICKET_IN_QUERY)) {",
-     "    if (ticket_in(rq, WST_TICKET_IN_QUERY) && !name) {", TORTURE, None),
+     "    if (ticket_in(rq, WST_TICKET_IN_QUERY) && !name) {",
+     TORTURE, "an upgrade without a ticket"),
     ("an upgrade carries half of its ticket", ["promise 1"],
-     UPGRADE, TICKET, TICKET.replace("->len)", "->len / 2)"), TORTURE, None),
+     UPGRADE, TICKET, TICKET.replace("->len)", "->len / 2)"),
+     TORTURE, "an upgrade with a ticket that was not given"),
     # ---- 2: never stale
     ("a ticket is used for all of its life", ["promise 2"],
      ATTEMPT, "return life_ms / 5 * 4 + life_ms % 5 * 4 / 5;", "return life_ms;",
@@ -127,7 +130,7 @@ SABOTAGES = [Sabotage(*row) for row in [
      STEPS, "    wst__token_use(cl->token); /* It may be newer than the one of step 1. */\n",
      "    wst__token_use(cl->token);\n    wst__log(WST__LOG_OF(cl), WST_LOG_DEBUG, \"%s\", "
      "wst__secret_expose(wst__token_value(cl->token)));\n",
-     TORTURE, None),
+     TORTURE, "a secret in "),
     # ---- 9: credentials go home only
     ("the system's CAs are trusted beside the private one", ["promise 9", "the trust store widened"],
      "lib/io/http_curl.c", "    failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);\n"
@@ -223,12 +226,13 @@ SABOTAGES = [Sabotage(*row) for row in [
     ("what was not sent is not told under faults", ["promise 14"],
      "lib/client/link.c", "wst__ws_free(link->ws, link->cbs->unsent, link->arg);",
      "wst__ws_free(link->ws, NULL, link->arg);",
-     "torture/test_torture calls", None),
+     "torture/test_torture calls", "unsent"),
     ("a message in chunks that has no end is not told under faults", ["promise 14"],
      "lib/wire/message.c", "if (ws->chunk_type && unsent) /*", "if (!ws->chunk_type && unsent) /*",
-     TORTURE, None),
+     TORTURE, "unsent"),
     ("what waited and was dropped is not counted", ["promise 14"],
-     "lib/client/offline.c", "    cl->counts.unsent_messages++;\n", "", TORTURE, None),
+     "lib/client/offline.c", "    cl->counts.unsent_messages++;\n", "",
+     TORTURE, "messages accepted"),
     # ---- Stop
     ("stop leaves the dial behind", ["promise 3", "a dial left behind by stop"],
      ATTEMPT, "        wst__core_emit(c, WST__ACT_CANCEL_HTTP, out);\n    drop_link(c, out);",
