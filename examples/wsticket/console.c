@@ -163,6 +163,10 @@ static void attempt_failed(void *self, const struct wst_error_info *info)
     struct console *c = self;
     const struct wst_cause *cause = &info->cause;
     bool again = info->next_delay_ms != WST_NO_DELAY;
+    if (cause->code == WST_ERR_CANCELED) {
+        say(c, FAINT, "[WS] Interrupted before it was open");
+        return;
+    }
     if (cause->http_status)
         say(c, BAD, "[WS] Failed to connect HttpErrorResponse { status: %d }", cause->http_status);
     else

@@ -327,7 +327,9 @@ int wst_client_ping(struct wst_client *cl)
     if (!cl)
         return WST_ERR_INVALID;
     check_thread(cl);
-    if (!is_open(cl) || cl->closing)
+    if (cl->closing)
+        return WST_ERR_CLOSING;
+    if (!is_open(cl))
         return WST_ERR_NOT_OPEN;
     rc = wst__link_ping(cl->link);
     if (rc == 0)

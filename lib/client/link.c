@@ -807,6 +807,11 @@ void wst__link_pause(struct wst__link *link, bool paused)
         link->cbs->wants_flush(link->arg);
 }
 
+bool wst__link_compresses(const struct wst__link *link)
+{
+    return link->ws && wst__ws_compresses(link->ws);
+}
+
 size_t wst__link_buffered(const struct wst__link *link)
 {
     return link->ws ? wst__ws_buffered(link->ws) : 0;

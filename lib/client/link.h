@@ -71,6 +71,8 @@ void wst__link_close(struct wst__link *link, int code, const char *reason);
 void wst__link_flush(struct wst__link *link);
 /* Receiving off and on; what was held back is handed out by wst__link_flush(). */
 void wst__link_pause(struct wst__link *link, bool paused);
+/* Was permessage-deflate agreed? */
+bool wst__link_compresses(const struct wst__link *link);
 size_t wst__link_buffered(const struct wst__link *link);
 uint64_t wst__link_last_rx_ms(const struct wst__link *link);
 /* Is a close handshake under way?  Then |end| is what is known of it, before it is dropped. */

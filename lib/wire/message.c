@@ -823,6 +823,11 @@ WST__NOINLINE size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_
 
 /* ---- Inspect ------------------------------------------------------------------------------- */
 
+bool wst__ws_compresses(const struct wst__ws *ws)
+{
+    return ws->env.deflate != NULL;
+}
+
 size_t wst__ws_buffered(const struct wst__ws *ws)
 {
     return wst__outbox_bytes(&ws->outbox);

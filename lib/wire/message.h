@@ -133,6 +133,8 @@ size_t wst__ws_sent(struct wst__ws *ws, size_t n);
  */
 size_t wst__ws_sent_and_sealed(struct wst__ws *ws, size_t n, size_t fixed);
 
+/* Was permessage-deflate agreed? */
+bool wst__ws_compresses(const struct wst__ws *ws);
 /* Bytes queued and not yet taken: payload and framing. */
 size_t wst__ws_buffered(const struct wst__ws *ws);
 bool wst__ws_ping_left(const struct wst__ws *ws);  /* The last ping was wholly taken. */

@@ -50,6 +50,7 @@ def test_interrupted_before_it_was_open(silent):
         cli.wait_err("Step 3/3|Connecting")
         cli.signal(signal.SIGINT)
         assert cli.wait() == 3
+        assert cli.err[-1] == "[WS] Interrupted before it was open"
 
 
 @pytest.mark.quick

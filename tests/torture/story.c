@@ -60,7 +60,8 @@ struct story {
 
 static void wrong(struct story *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Only the first counts: the story stops there.  What the peer holds against us is why it refused. */
+/* Only the first counts: the story stops there.  What the peer holds against us is why it refused.
+ */
 static void wrong(struct story *s, const char *format, ...)
 {
     const char *offence = site_book_offence(s->stage->book);
@@ -74,7 +75,8 @@ static void wrong(struct story *s, const char *format, ...)
     va_end(ap);
     (void)snprintf(s->problem, sizeof s->problem,
                    "%s (%s; %d attempts, %d failures, %d opens, %d closes, %d echoes; last: %s %s)",
-                   offence ? offence : what, s->client ? wst_state_name(wst_client_state(s->client)) : "no client",
+                   offence ? offence : what,
+                   s->client ? wst_state_name(wst_client_state(s->client)) : "no client",
                    s->attempts, s->failures, s->opens, s->closes, s->echoes,
                    wst_err_name(s->last.code), s->last.text);
     uv_stop(&s->uv);
