@@ -335,7 +335,7 @@ def chaos(place, log):
 SECRETS = re.compile(rb"c4n4ry|l3ft0v3r|eyJhbGciOi[\w-]+\.[\w-]+")
 
 
-# Where sources are copied to, and inputs that look like tokens.
+# Where sources are copied to (as are subprojects), and inputs that look like tokens.
 QUOTED = ("sabotage", "fuzz-work")
 
 
@@ -347,7 +347,7 @@ def written(place):
         is_build = os.path.exists(os.path.join(folder, "build.ninja"))
         for path in glob.glob(folder.path + ("/meson-logs/*" if is_build else "/**"),
                               recursive=True, include_hidden=True):
-            if os.path.isfile(path) and not os.path.islink(path):
+            if os.path.isfile(path) and not os.path.islink(path) and "/subprojects/" not in path:
                 yield path
 
 

@@ -223,6 +223,9 @@ SABOTAGES = [Sabotage(*row) for row in [
      DRIVER, "        wst__link_close(cl->link, cl->stop_code, cl->stop_reason ? cl->stop_reason : \"\");",
      "        drop_link(cl);",
      "sim/test_sim_link", "stop_sends_the_queue"),
+    ("a stop while the server closes does not wait", ["promise 14"],
+     LINK, "    if (!c->stopping) {", "    if (!c->stopping && c->close_due == 0) {",
+     "sim/test_sim_link", "stop_when_the_server_closes"),
     ("what was not sent is not told under faults", ["promise 14"],
      "lib/client/link.c", "wst__ws_free(link->ws, link->cbs->unsent, link->arg);",
      "wst__ws_free(link->ws, NULL, link->arg);",
@@ -285,6 +288,6 @@ SABOTAGES = [Sabotage(*row) for row in [
      "        return WST_CLASS_TRANSIENT;\n    default:\n        return WST_CLASS_TRANSIENT;",
      "sim/test_sim_failures", "every_close_code"),
     ("the application's verdict is not asked for", ["row: the application's verdict"],
-     DRIVER, "    if (!c->on_verdict || cl->closing)", "    if (c->on_verdict || cl->closing)",
+     DRIVER, "    if (!c->on_verdict || cl->closing", "    if (c->on_verdict || cl->closing",
      "sim/test_sim_failures", "verdict_stop"),
 ]]
