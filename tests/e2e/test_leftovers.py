@@ -147,7 +147,7 @@ def core_is_written():
     """Into the directory of the process, and not to a program of the system's or another place."""
     with open("/proc/sys/kernel/core_pattern", encoding="utf-8") as file:
         pattern = file.read()
-    return "|" not in pattern and "/" not in pattern and \
+    return pattern.startswith("core") and "/" not in pattern and \
         resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
 
 

@@ -99,7 +99,7 @@ def test_a_crowd_reconnects(tmp_path):
     """Everybody at once, plain and with TLS; a server that stands still; and all of it again."""
     with Server() as plain, Server(tls=True) as tls, Fleet(
             tmp_path, at(plain, "plain"), at(tls, "tls"), watch=strace(tmp_path), ping=500,
-            pong=1000, step=8000) as fleet:
+            pong=4000, step=8000) as fleet:
         everybody = 2 * CROWD
         fleet.until(lambda now: now["open"] == everybody, "everybody to be open")
         plain.drop_all()

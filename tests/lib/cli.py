@@ -160,10 +160,10 @@ class Cli:
 
     def insist(self):
         """Sends SIGINT again and again, too far apart to be taken for one; returns the exit status."""
-        for _ in range(PATIENCE * 5):
+        for _ in range(PATIENCE // 2):
             self.signal(signal.SIGINT)
             try:
-                self.process.wait(0.2)
+                self.process.wait(2)  # When it is ending, another one would be its last.
                 break
             except subprocess.TimeoutExpired:
                 pass

@@ -28,7 +28,7 @@ WANTED = [f"promise {number}" for number in range(1, 15)] + [
     "a ticket reused", "a ticket fetched before the wait", "a late answer accepted",
     "the counter reset at open", "the clamp after the jitter", "a dial left behind by stop",
     "the trust store widened", "https_proxy ignored"]
-PATIENCE = 120
+PATIENCE = 400
 # Programs that name no cases, but the promises that are broken.
 PROMISES = {
     "explore/test_explore": r"^not ok - .*: a promise is broken\n# [^:\n]+:\d+: (.*)$",

@@ -6,8 +6,7 @@ applies each to a copy of the tree, one at a time.
 failure table (docs/promises.md, lib/core/verdict.h), or one of the mistakes that run.py lists.
 |old| occurs once in |file|.  |program| is a test program, and |case| the case of it that must fail;
 of the exploration and of the seeds, words of the promise that they must find broken; of the
-torture, of what it says.  |how|: with the signal of that name, or "late", when the program does not
-end: only where it is said here.
+torture, of what it says.  |how|: with the signal of that name, only where it is said here.
 """
 
 from collections import namedtuple

@@ -70,8 +70,8 @@ class Scratch:
 
 def play(words, patience, **variables):
     """
-    Runs a program: its exit status, None when it does not end, and its output.  It goes with all
-    that it started.
+    Runs a program: its exit status, None when it does not end, and its output.  At that
+    deadline it goes with all that it started.
     """
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env={**os.environ, **variables}, start_new_session=True) as process:

@@ -172,6 +172,7 @@ struct sim_world {
     struct sim_file files[4];
     char cookie[64];
     struct sim_server server;
+    bool cut_off;                  /* The last answer on a link was lost in part. */
     struct sim_asked asked;        /* In the last answer of this attempt, and on its link, */
     struct sim_asked asked_at_end; /* and in the ticket's reply, for the end of the link. */
     bool calm; /* What was planned for connections that stand does not happen any more. */

@@ -409,6 +409,7 @@ static void answer_request(struct wst__stream *s, const char *head)
     if (p->silent)
         return;
     s->w->asked.delay_ms = p->asked_ms;
+    s->w->cut_off = false;
     if (p->gone) {
         sim_trace(s->w, "server: end");
         end_to_client(s, WST_ERR_EOF);
@@ -697,8 +698,10 @@ static void end_arrives(struct wst__stream *s, int code)
     if (!is_live(s) || s->cut || s->end)
         return;
     s->end = code;
-    if (s->end == WST_ERR_RESET)
+    if (s->end == WST_ERR_RESET) {
         s->arrived = 0; /* What was not read is lost. */
+        s->w->cut_off = s->delivered < s->to_client.len;
+    }
     ask_delivery(s);
 }
 

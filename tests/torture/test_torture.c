@@ -415,6 +415,7 @@ static void record(struct result *result)
         die("recording");
     if (status != 0) {
         show(&nothing, result, status, output);
+        peer_remove_files();
         exit(1);
     }
     (void)fclose(output);
