@@ -43,6 +43,9 @@
  */
 #define FAREWELL_MS 5100
 
+/* How long the end waits for a read of a file: one that takes longer may never come back. */
+#define LAST_READ_MS 1000
+
 /* The same signal so soon after is no second wish: timeout(1) sends one to us and to our group. */
 #define SAME_SIGNAL_MS 50
 
@@ -146,12 +149,21 @@ static void leave_at_once(const struct session *s)
     _exit((int)result(s));
 }
 
-/* A read on the pool cannot be called back, and would keep the loop alive. */
-static void leave_a_read(const struct session *s)
+static void farewell_over(uv_timer_t *timer);
+
+/*
+ * A read on the pool cannot be called back, and keeps the loop alive.  Most are about to end; the
+ * deadline, which is no reason to stay by itself, is for those that are not.
+ */
+static void await_last_read(struct session *s)
 {
     bool under_way = s->input.is_file && s->input.reading;
-    if (s->gone && under_way && (s->hurry || outputs_pending(s) == 0))
+    if (!s->gone || !under_way)
+        return;
+    if (s->hurry)
         leave_at_once(s);
+    if (outputs_pending(s) == 0)
+        uv_timer_start(&s->farewell, farewell_over, LAST_READ_MS, 0);
 }
 
 /* The client is gone: gives everything back, so that the loop runs dry when stdout is written. */
@@ -164,7 +176,7 @@ static void client_gone(struct wst_client *client, void *arg)
     s->view->close(s->shown);
     input_close(&s->input);
     s->gone = true;
-    leave_a_read(s);
+    await_last_read(s);
     if (s->hurry && outputs_pending(s) > 0)
         leave_at_once(s);
     /* From here on a signal has its ordinary effect again. */
@@ -258,7 +270,7 @@ static void output_changed(void *arg)
     if (outputs_pending(s) <= OUTPUT_LOW)
         s->output_full = false;
     update_pause(s);
-    leave_a_read(s);
+    await_last_read(s);
 }
 
 static void stdout_changed(void *arg)

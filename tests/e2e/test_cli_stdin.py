@@ -306,6 +306,21 @@ def test_a_read_that_blocks_does_not_hold_up_the_end(server, blocked, by):
         assert between or any("code: 1000" in line for line in cli.err)
 
 
+@pytest.mark.quick
+def test_a_read_that_is_about_to_end_is_waited_for():
+    """
+    Who leaves it behind leaves everything behind; valgrind, under which this also runs, would tell.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs, PlainServer() as server, \
+            Cli(*PLAIN, "--once", server.url, stdin=theirs) as cli:
+        cli.wait_open()
+        server.close(1001)
+        cli.wait_err("Disconnected")
+        ours.send(b"")  # As the end of a file is read.
+        assert cli.wait() == 0
+
+
 def test_a_read_that_blocks_does_not_cut_off_the_output(blocked):
     """More than a pipe takes is written to its end, and then the program leaves."""
     read, write = os.pipe()
