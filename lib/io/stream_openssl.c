@@ -477,7 +477,8 @@ static void judge(struct wst__stream *s, int rc, struct wst_cause *why)
         if (s->write_errno != 0 && ERR_peek_error() == 0)
             (void)system_cause(s, why, s->write_errno);
         else
-            (void)wst__tls_error_cause(why, WST_STEP_CONNECT, s->host, s->tls->ssl);
+            (void)wst__tls_error_cause(why, WST_STEP_CONNECT, s->host, s->tls->ssl,
+                                       s->phase == HANDSHAKE);
         break;
     }
     clear_errors(); /* The application may use OpenSSL on this thread, too. */

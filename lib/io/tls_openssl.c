@@ -135,6 +135,11 @@ int wst__tls_verify_cause(struct wst_cause *why, enum wst_step step, const char 
     return rc;
 }
 
+static bool wants_client_cert(const char *text)
+{
+    return strstr(text, "certificate required") || strstr(text, "handshake failure");
+}
+
 int wst__tls_text_cause(struct wst_cause *why, enum wst_step step, const char *host,
                         const char *text)
 {
@@ -144,14 +149,22 @@ int wst__tls_text_cause(struct wst_cause *why, enum wst_step step, const char *h
         hint = "; does this port speak TLS?";
     else if (strstr(text, "protocol version") || strstr(text, "unsupported protocol"))
         hint = "; see tls_min";
-    else if (strstr(text, "certificate required") || strstr(text, "handshake failure"))
+    else if (wants_client_cert(text))
         hint = "; does it want a client_cert?";
     return wst__cause(why, WST_ERR_TLS, step, "the TLS handshake with %s failed: %s%s", host, text,
                       hint);
 }
 
+/* After the handshake; with TLS 1.3 a client is refused only then. */
+static int record_cause(struct wst_cause *why, enum wst_step step, const char *host,
+                        const char *text)
+{
+    return wst__cause(why, WST_ERR_TLS, step, "the TLS connection to %s failed: %s%s", host, text,
+                      wants_client_cert(text) ? "; does it want a client_cert?" : "");
+}
+
 int wst__tls_error_cause(struct wst_cause *why, enum wst_step step, const char *host,
-                         const SSL *ssl)
+                         const SSL *ssl, bool in_handshake)
 {
     unsigned long error = ERR_peek_last_error();
     long verify = SSL_get_verify_result(ssl);
@@ -159,8 +172,9 @@ int wst__tls_error_cause(struct wst_cause *why, enum wst_step step, const char *
     if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED && verify != X509_V_OK)
         return wst__tls_verify_cause(why, step, host, verify);
     if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
-        return wst__cause(why, WST_ERR_NOMEM, step, "out of memory in the TLS handshake");
-    return wst__tls_text_cause(why, step, host, reason());
+        return wst__cause(why, WST_ERR_NOMEM, step, "out of memory in TLS");
+    return in_handshake ? wst__tls_text_cause(why, step, host, reason())
+                        : record_cause(why, step, host, reason());
 }
 
 /* ---- Loading, on the pool ------------------------------------------------------------------ */

@@ -66,8 +66,8 @@ void wst__tls_free(SSL *ssl);
 int wst__tls_verify_cause(struct wst_cause *why, enum wst_step step, const char *host, long error);
 /* The cause of a failed handshake or record: what OpenSSL's error queue says. */
 int wst__tls_error_cause(struct wst_cause *why, enum wst_step step, const char *host,
-                         const SSL *ssl);
-/* The same from the text of OpenSSL's error, as libcurl passes it on. */
+                         const SSL *ssl, bool in_handshake);
+/* A failed handshake, from the text of OpenSSL's error, as libcurl passes it on. */
 int wst__tls_text_cause(struct wst_cause *why, enum wst_step step, const char *host,
                         const char *text);
 
