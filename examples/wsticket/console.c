@@ -81,6 +81,19 @@ static void say(struct console *c, enum style style, const char *format, ...)
     write_line(c, style, text);
 }
 
+/* What was lost or failed is told in every case, --quiet or not. */
+static void complain(struct console *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void complain(struct console *c, const char *format, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    write_line(c, BAD, text);
+}
+
 /* ---- The countdown ------------------------------------------------------------------------- */
 
 static void draw_countdown(uv_timer_t *timer)
@@ -201,8 +214,8 @@ static void closed(void *self, const struct wst_close_info *info)
         "[WS] Disconnected { code: %d, reason: '%s', wasClean: %s }", info->code, reason,
         info->was_clean ? "true" : "false");
     if (info->unsent_messages)
-        say(c, BAD, "[WS] Not sent: %" PRIu64 " messages (%" PRIu64 " bytes) that were queued",
-            info->unsent_messages, info->unsent_bytes);
+        complain(c, "[WS] Not sent: %" PRIu64 " messages (%" PRIu64 " bytes) that were queued",
+                 info->unsent_messages, info->unsent_bytes);
     if (info->info.cause.code != 0)
         say_causes(c, &info->info);
     say_next(c, &info->info);
@@ -316,10 +329,9 @@ static void log_line(void *self, enum wst_log_level level, const char *text)
 
 static void note(void *self, const char *text)
 {
-    say(self, BAD, "[WS] %s", text);
+    complain(self, "[WS] %s", text);
 }
 
-/* Why the program ends is told in every case, --quiet or not. */
 static void ended(void *self, enum wst_state last, const struct wst_error_info *info,
                   int exit_status)
 {
@@ -328,9 +340,7 @@ static void ended(void *self, enum wst_state last, const struct wst_error_info *
     /* With --once, an orderly end by the server is what was asked for. */
     if (last != WST_STATE_FAILED || exit_status == STATUS_OK)
         return;
-    char text[400];
-    snprintf(text, sizeof(text), "[WS] Giving up: %s", text_of(c, &info->cause));
-    write_line(c, BAD, text);
+    complain(c, "[WS] Giving up: %s", text_of(c, &info->cause));
 }
 
 static void *make(const struct view_options *options)

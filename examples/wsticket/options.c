@@ -466,9 +466,11 @@ static bool set_token(struct settings *s)
     return true;
 }
 
-/* Options that exclude each other. */
+/* Options that exclude each other, or need each other. */
 static bool consistent(const struct settings *s)
 {
+    struct wst_config plain;
+    wst_config_init(&plain);
     if (s->config.token && s->token_file)
         usage_error("--token and --token-file exclude each other: choose one");
     else if (s->config.token_step == WST_STEP_MODE_OMIT && (s->config.token || s->token_file))
@@ -476,6 +478,9 @@ static bool consistent(const struct settings *s)
     else if (s->once && s->config.max_attempts > 1)
         usage_error("--once is one attempt: it cannot go with --max-attempts %u",
                     s->config.max_attempts);
+    else if (!s->config.compress && (s->config.compress_offer != plain.compress_offer ||
+                                     s->config.compress_min_bytes != plain.compress_min_bytes))
+        usage_error("--compress-offer and --compress-min say how: they need --compress");
     else if (s->quiet && s->verbose)
         usage_error("--quiet and --verbose exclude each other: choose one");
     else

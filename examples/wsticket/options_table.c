@@ -217,7 +217,7 @@ const struct option options_table[] = {
      .help = "of the library's log: error, warn (default; without what is shown anyway), info or "
              "debug"},
     {'q', "quiet", NULL, OPTION_FLAG, OWN(quiet), .number = 1,
-     .help = "nothing on stderr but what ends the program"},
+     .help = "nothing on stderr but what ends the program and what was not sent"},
     {'v', "verbose", NULL, OPTION_FLAG, OWN(verbose), .number = 1,
      .help = "states and attempts too, and what is logged at level info of other things"},
     {'h', "help", NULL, OPTION_FLAG, OWN(help), .number = 1, .help = "this text"},

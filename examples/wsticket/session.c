@@ -313,8 +313,8 @@ static void line_too_long(void *arg, size_t number)
 {
     struct session *s = arg;
     s->lost = true;
-    note(s, "Line %zu of stdin was not sent: longer than %zu bytes (--max-queue)", number,
-         s->input.limit);
+    note(s, "Line %zu of stdin was not sent: longer than %zu bytes, what --max-queue leaves it",
+         number, s->input.limit);
 }
 
 static void input_ended(void *arg, int err)

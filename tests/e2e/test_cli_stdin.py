@@ -165,11 +165,13 @@ def test_lines_that_cannot_be_sent(server):
 @pytest.mark.quick
 @pytest.mark.parametrize("line", [b"\xff\xfe\n", b"z" * 5000 + b"\n"])
 def test_a_script_sees_that_a_line_was_not_sent(server, line):
-    with Cli(*PLAIN, "--max-queue", "4k", "--close-on-eof", server.url) as cli:
+    with Cli(*PLAIN, "--max-queue", "4k", "--close-on-eof", "--quiet", server.url) as cli:
         cli.send(line + b"after\n")
         cli.end_stdin()
         assert cli.wait() == 1
         assert server.received == ["after"]
+        assert len(cli.err) == 1
+        assert cli.err[0].startswith("[WS] Line 1 of stdin was not sent: ")
 
 
 def test_an_endless_line_is_not_collected(server):

@@ -216,6 +216,9 @@ WRONG = [
     (["connect", "https://a.test", "--token", "a", "--token-file", "/etc/hostname"],
      "--token and --token-file exclude each other"),
     (["connect", "https://a.test", "-q", "-v"], "--quiet and --verbose exclude each other"),
+    (["connect", "https://a.test", "--compress-min", "2k"], "they need --compress"),
+    (["connect", "https://a.test", "--compress-offer", "permessage-deflate"],
+     "they need --compress"),
 ]
 
 
