@@ -67,18 +67,23 @@ static void write_line(struct console *c, enum style style, const char *text)
     output_write(c->options.err, c->line.data, c->line.len);
 }
 
+static void write_formatted(struct console *c, enum style style, const char *format, va_list ap)
+{
+    char text[1024];
+    vsnprintf(text, sizeof(text), format, ap);
+    write_line(c, style, text);
+}
+
 static void say(struct console *c, enum style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void say(struct console *c, enum style style, const char *format, ...)
 {
     if (c->options.quiet)
         return;
-    char text[1024];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(text, sizeof(text), format, ap);
+    write_formatted(c, style, format, ap);
     va_end(ap);
-    write_line(c, style, text);
 }
 
 /* What was lost or failed is told in every case, --quiet or not. */
@@ -86,12 +91,10 @@ static void complain(struct console *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static void complain(struct console *c, const char *format, ...)
 {
-    char text[1024];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(text, sizeof(text), format, ap);
+    write_formatted(c, BAD, format, ap);
     va_end(ap);
-    write_line(c, BAD, text);
 }
 
 /* ---- The countdown ------------------------------------------------------------------------- */
