@@ -555,10 +555,10 @@ static void tell_opened(struct wst_client *cl)
     drop_words(cl);
     wst__steps_end(cl);
     cl->counts.opens++;
-    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "#%llu open%s", (unsigned long long)cl->core.attempt,
-             !c->compress                                 ? ""
-             : cl->link && wst__link_compresses(cl->link) ? ", permessage-deflate agreed"
-                                                          : ", permessage-deflate declined");
+    wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "#%llu open", (unsigned long long)cl->core.attempt);
+    if (c->compress)
+        wst__log(WST__LOG_OF(cl), WST_LOG_INFO, "permessage-deflate: the server %s",
+                 cl->link && wst__link_compresses(cl->link) ? "agreed" : "declined");
     if (c->on_open)
         c->on_open(cl, cl->subprotocol ? cl->subprotocol : "", cl->arg);
 }

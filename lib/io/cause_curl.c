@@ -121,7 +121,8 @@ static void not_connected(struct wst_cause *why, CURL *easy,
 }
 
 /* The last part of "error:0A00042E:SSL routines::tlsv1 alert protocol version, errno 0". */
-static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about)
+static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *about,
+                       bool in_handshake)
 {
     const char *text = about->error_text;
     const char *last = strstr(text, "::");
@@ -132,7 +133,7 @@ static void tls_failed(struct wst_cause *why, const struct wst__transfer_about *
     else if (last)
         text = last + 2;
     (void)snprintf(own, sizeof own, "%.*s", (int)strcspn(text, ","), text);
-    (void)wst__tls_text_cause(why, about->step, about->host, own);
+    (void)wst__tls_text_cause(why, about->step, about->host, own, in_handshake);
 }
 
 static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer_about *about)
@@ -141,7 +142,7 @@ static void broken(struct wst_cause *why, CURL *easy, const struct wst__transfer
     char text[WST__ERRNO_TEXT];
 
     if (strstr(about->error_text, "SSL routines"))
-        tls_failed(why, about); /* An alert: with TLS 1.3, often after the handshake. */
+        tls_failed(why, about, false); /* Such as an alert: with TLS 1.3, often that late. */
     else if (error == 0 || error == ECONNRESET || error == EPIPE)
         (void)wst__cause(why, WST_ERR_RESET, about->step, "%s reset the connection", about->place);
     else
@@ -217,7 +218,7 @@ static void explain(struct wst_cause *why, CURL *easy, CURLcode result,
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CLIENTCERT:
-        tls_failed(why, about);
+        tls_failed(why, about, true);
         break;
     case CURLE_SSL_CERTPROBLEM:
         (void)wst__cause(why, WST_ERR_TLS_CONFIG, about->step,

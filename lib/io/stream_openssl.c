@@ -189,7 +189,8 @@ static void end_by_peer(struct wst__stream *s, int error)
     if (s->drains)
         error = s->write_errno;
     if (s->phase == HANDSHAKE)
-        (void)wst__tls_text_cause(&why, WST_STEP_CONNECT, s->host, "the connection ended in it");
+        (void)wst__tls_text_cause(&why, WST_STEP_CONNECT, s->host, "the connection ended in it",
+                                  true);
     else if (error == 0)
         (void)wst__cause(&why, WST_ERR_EOF, WST_STEP_CONNECT, "%s ended the connection", s->host);
     else

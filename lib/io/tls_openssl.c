@@ -135,32 +135,21 @@ int wst__tls_verify_cause(struct wst_cause *why, enum wst_step step, const char 
     return rc;
 }
 
-static bool wants_client_cert(const char *text)
-{
-    return strstr(text, "certificate required") || strstr(text, "handshake failure");
-}
-
 int wst__tls_text_cause(struct wst_cause *why, enum wst_step step, const char *host,
-                        const char *text)
+                        const char *text, bool in_handshake)
 {
     const char *hint = "";
 
-    if (strstr(text, "wrong version number") || strstr(text, "packet length too long"))
+    if (strstr(text, "certificate required") || strstr(text, "handshake failure"))
+        hint = "; does it want a client_cert?"; /* With TLS 1.3 it says so after the handshake. */
+    else if (in_handshake &&
+             (strstr(text, "wrong version number") || strstr(text, "packet length too long")))
         hint = "; does this port speak TLS?";
-    else if (strstr(text, "protocol version") || strstr(text, "unsupported protocol"))
+    else if (in_handshake &&
+             (strstr(text, "protocol version") || strstr(text, "unsupported protocol")))
         hint = "; see tls_min";
-    else if (wants_client_cert(text))
-        hint = "; does it want a client_cert?";
-    return wst__cause(why, WST_ERR_TLS, step, "the TLS handshake with %s failed: %s%s", host, text,
-                      hint);
-}
-
-/* After the handshake; with TLS 1.3 a client is refused only then. */
-static int record_cause(struct wst_cause *why, enum wst_step step, const char *host,
-                        const char *text)
-{
-    return wst__cause(why, WST_ERR_TLS, step, "the TLS connection to %s failed: %s%s", host, text,
-                      wants_client_cert(text) ? "; does it want a client_cert?" : "");
+    return wst__cause(why, WST_ERR_TLS, step, "the TLS %s %s failed: %s%s",
+                      in_handshake ? "handshake with" : "connection to", host, text, hint);
 }
 
 int wst__tls_error_cause(struct wst_cause *why, enum wst_step step, const char *host,
@@ -173,8 +162,7 @@ int wst__tls_error_cause(struct wst_cause *why, enum wst_step step, const char *
         return wst__tls_verify_cause(why, step, host, verify);
     if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
         return wst__cause(why, WST_ERR_NOMEM, step, "out of memory in TLS");
-    return in_handshake ? wst__tls_text_cause(why, step, host, reason())
-                        : record_cause(why, step, host, reason());
+    return wst__tls_text_cause(why, step, host, reason(), in_handshake);
 }
 
 /* ---- Loading, on the pool ------------------------------------------------------------------ */

@@ -67,9 +67,9 @@ int wst__tls_verify_cause(struct wst_cause *why, enum wst_step step, const char 
 /* The cause of a failed handshake or record: what OpenSSL's error queue says. */
 int wst__tls_error_cause(struct wst_cause *why, enum wst_step step, const char *host,
                          const SSL *ssl, bool in_handshake);
-/* A failed handshake, from the text of OpenSSL's error, as libcurl passes it on. */
+/* The same from the text of OpenSSL's error, as libcurl passes it on. */
 int wst__tls_text_cause(struct wst_cause *why, enum wst_step step, const char *host,
-                        const char *text);
+                        const char *text, bool in_handshake);
 
 /* Is |library|, as in "OpenSSL/3.0.15", the OpenSSL that we run on? */
 bool wst__tls_is_ours(const char *library);

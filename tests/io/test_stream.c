@@ -588,38 +588,6 @@ static void test_alert_before_a_reset(void **state)
     wst__net_free(b.net);
 }
 
-/* Plain bytes in the middle of a TLS connection: first an answer, so that the handshake is over. */
-static void plain_words(struct conn *c)
-{
-    static const char words[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
-    char byte;
-
-    (void)conn_read(c, &byte, 1);
-    (void)conn_write(c, &byte, 1);
-    (void)conn_read(c, &byte, 1);
-    (void)send(c->fd, words, sizeof words - 1, MSG_NOSIGNAL);
-    (void)conn_read(c, &byte, 1);
-}
-
-static void test_no_record(void **state)
-{
-    struct both b = with(state, true);
-    struct server *s = server_start(plain_words, NULL, b.ctx);
-    struct pipe p = {.enough = 1};
-
-    connect_to(&p, &b, s);
-    assert_int_equal(pipe_write(&p, "x", 1), 0);
-    world_run(b.w, &p.got_enough);
-    assert_int_equal(pipe_write(&p, "x", 1), 0);
-    world_run(b.w, &p.ended);
-    assert_int_equal(p.why.code, WST_ERR_TLS);
-    /* The handshake went well, so the port does speak TLS. */
-    assert_string_equal(p.why.text, "the TLS connection to localhost failed: wrong version number");
-    pipe_close(&p);
-    server_stop(s);
-    wst__net_free(b.net);
-}
-
 static void write_and_close(struct pipe *p)
 {
     struct iovec iov = {.iov_base = "hello", .iov_len = 5};
@@ -1126,7 +1094,6 @@ int main(void)
         IN_WORLD(test_dead_peer),
         IN_WORLD(test_last_words),
         IN_WORLD(test_alert_before_a_reset),
-        IN_WORLD(test_no_record),
         IN_WORLD(test_close_inside),
         IN_WORLD(test_close_while_opening),
         IN_WORLD(test_records_in_drips),

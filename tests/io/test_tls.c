@@ -464,6 +464,37 @@ static void test_verdicts(void **state)
     }
 }
 
+/* The handshake went well, so the port does speak TLS: then words that are no record. */
+static void answer_in_plain(struct conn *c)
+{
+    static const char words[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    char request[4096];
+
+    (void)conn_read_request(c, request, sizeof request);
+    (void)send(c->fd, words, sizeof words - 1, MSG_NOSIGNAL);
+    (void)conn_read(c, request, sizeof request);
+}
+
+static void test_failure_after_the_handshake(void **state)
+{
+    static const char text[] = "the TLS connection to localhost failed: wrong version number";
+    struct wst__net_options opt = {TRUSTED};
+    SSL_CTX *ctx = make_server(&leaf, PLAIN_SAILING);
+    struct server *s = server_start(answer_in_plain, NULL, ctx);
+    struct wst_cause why;
+
+    by_stream(*state, &opt, "localhost", s, &why);
+    assert_int_equal(why.code, WST_ERR_TLS);
+    assert_string_equal(why.text, text);
+    for (int own_ctx = 0; own_ctx < 2; own_ctx++) {
+        by_http(*state, &opt, "localhost", s, own_ctx, &why);
+        assert_int_equal(why.code, WST_ERR_TLS);
+        assert_string_equal(why.text, text);
+    }
+    server_stop(s);
+    SSL_CTX_free(ctx);
+}
+
 /* ---- Where CAs come from ------------------------------------------------------------------- */
 
 static void expect(struct world *w, const struct wst__net_options *opt, const struct cert *cert,
@@ -1002,6 +1033,7 @@ int main(void)
 #define IN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         IN_WORLD(test_verdicts),
+        IN_WORLD(test_failure_after_the_handshake),
         IN_WORLD(test_sources),
         IN_WORLD(test_system),
         IN_WORLD(test_store_stays),

@@ -72,6 +72,7 @@ static void close_in_every_state(void **state)
         sim_close(&t->app);
         sim_close(&t->app); /* A second call does nothing. */
         assert_int_equal(wst_client_start(t->app.client), WST_ERR_CLOSING);
+        assert_int_equal(wst_client_ping(t->app.client), WST_ERR_CLOSING);
         tale_run(t, 10);
         assert_true(t->app.gone);
         tale_end(t);

@@ -737,6 +737,28 @@ static uint8_t *bomb(size_t n, size_t *size)
     return frame;
 }
 
+/* Who reads the log is told which of the two ceilings it was. */
+static void both_ceilings_have_words(void **state)
+{
+    static const struct {
+        const char *input, *words;
+    } table[] = {{"827f 4000000000000000", "larger than max_message_bytes"},
+                 {"c27f 4000000000000000", "more than twice max_message_bytes"}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        size_t n;
+        uint8_t *input = bytes_from(table[i].input, &n);
+        struct fixture fx;
+
+        begin(&fx, PMD, 1 << 20, false);
+        assert_int_equal(fixture_feed(&fx, input, n), WST_ERR_WS_TOO_LARGE);
+        free(input);
+        assert_non_null(strstr(fx.why.text, table[i].words));
+        fixture_fini(&fx);
+    }
+}
+
 static void a_bomb_ends_at_the_ceiling(void **state)
 {
     struct fixture fx;
@@ -833,6 +855,7 @@ int main(void)
         cmocka_unit_test(a_refused_message_leaves_no_trace),
         cmocka_unit_test(the_first_chunk_decides),
         cmocka_unit_test(chunks_are_compressed),
+        cmocka_unit_test(both_ceilings_have_words),
         cmocka_unit_test(a_bomb_ends_at_the_ceiling),
         cmocka_unit_test(inflating_yields),
         cmocka_unit_test(final_blocks_yield),
