@@ -38,10 +38,10 @@
 #define QUEUE_MOST ((size_t)1 << 30)
 
 /*
- * How long the first Ctrl-C may take.  The library's own deadline for the close handshake is 5 s;
- * it goes first, so that its event is still shown.
+ * How much longer than close_timeout_ms the first Ctrl-C may take: the library's own deadline goes
+ * first, so that its event is still shown.
  */
-#define FAREWELL_MS 5100
+#define FAREWELL_MORE_MS 100
 
 /* How long the end waits for a read of a file: one that takes longer may never come back. */
 #define LAST_READ_MS 1000
@@ -65,6 +65,7 @@ struct session {
     struct input input;
     uv_signal_t interrupt, terminate;
     uv_timer_t farewell;
+    uint64_t farewell_ms;
 
     int signal; /* The last one, and when it came. */
     uint64_t signal_at;
@@ -179,10 +180,9 @@ static void client_gone(struct wst_client *client, void *arg)
     await_last_read(s);
     if (s->hurry && outputs_pending(s) > 0)
         leave_at_once(s);
-    /* From here on a signal has its ordinary effect again. */
-    uv_close((uv_handle_t *)&s->interrupt, NULL);
-    uv_close((uv_handle_t *)&s->terminate, NULL);
-    /* The farewell's deadline holds for what is left to be written, but is no reason to stay. */
+    /* What is left is to be written or read; these may cut it short, but are no reason to stay. */
+    uv_unref((uv_handle_t *)&s->interrupt);
+    uv_unref((uv_handle_t *)&s->terminate);
     uv_unref((uv_handle_t *)&s->farewell);
 }
 
@@ -222,6 +222,8 @@ static void signaled(uv_signal_t *handle, int number)
         return;
     s->signal = number;
     s->signal_at = now;
+    if (s->gone)
+        leave_at_once(s);
     s->given_up = true;
     if (again || !s->open) {
         s->asked = true;
@@ -229,7 +231,7 @@ static void signaled(uv_signal_t *handle, int number)
         end_client(s);
         return;
     }
-    uv_timer_start(&s->farewell, farewell_over, FAREWELL_MS, 0);
+    uv_timer_start(&s->farewell, farewell_over, s->farewell_ms, 0);
     end_as_asked(s);
 }
 
@@ -578,6 +580,7 @@ static void prepare(struct session *s, struct settings *set)
     size_t taken = TAKEN(s->low_water) + OVERHEAD;
     input_init(&s->input, &s->loop, &input_cbs, s,
                c->max_queue_bytes > taken ? c->max_queue_bytes - taken : 0);
+    s->farewell_ms = c->close_timeout_ms + FAREWELL_MORE_MS;
     uv_timer_init(&s->loop, &s->farewell);
     s->farewell.data = s;
     make_view(s, set);
@@ -610,6 +613,8 @@ static bool begin(struct session *s, struct settings *set)
 
 static void finish(struct session *s)
 {
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->terminate, NULL);
     uv_close((uv_handle_t *)&s->farewell, NULL);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     s->view->release(s->shown);
