@@ -475,21 +475,28 @@ static void answer_in_plain(struct conn *c)
     (void)conn_read(c, request, sizeof request);
 }
 
+/* The words at the end are OpenSSL's, and not the same in each of its versions. */
+static void expect_no_record(const struct wst_cause *why)
+{
+    static const char begin[] = "the TLS connection to localhost failed: ";
+
+    assert_int_equal(why->code, WST_ERR_TLS);
+    assert_memory_equal(why->text, begin, sizeof begin - 1);
+    assert_null(strstr(why->text, "does this port speak TLS"));
+}
+
 static void test_failure_after_the_handshake(void **state)
 {
-    static const char text[] = "the TLS connection to localhost failed: wrong version number";
     struct wst__net_options opt = {TRUSTED};
     SSL_CTX *ctx = make_server(&leaf, PLAIN_SAILING);
     struct server *s = server_start(answer_in_plain, NULL, ctx);
     struct wst_cause why;
 
     by_stream(*state, &opt, "localhost", s, &why);
-    assert_int_equal(why.code, WST_ERR_TLS);
-    assert_string_equal(why.text, text);
+    expect_no_record(&why);
     for (int own_ctx = 0; own_ctx < 2; own_ctx++) {
         by_http(*state, &opt, "localhost", s, own_ctx, &why);
-        assert_int_equal(why.code, WST_ERR_TLS);
-        assert_string_equal(why.text, text);
+        expect_no_record(&why);
     }
     server_stop(s);
     SSL_CTX_free(ctx);

@@ -966,16 +966,28 @@ int sim_provide(struct sim_app *app)
     return told(app, "provide", rc);
 }
 
+/* Does the question stand?  Not once a token was set, or the attempt has gone on without an answer.
+ */
+static bool is_awaited(const struct sim_app *app)
+{
+    bool of_token = app->request_step == WST_STEP_TOKEN;
+
+    return app->client && app->request && app->trying && app->request_attempt == app->attempt &&
+           app->state == (of_token ? WST_STATE_TOKEN : WST_STATE_TICKET) &&
+           !(of_token && app->client->token_changed);
+}
+
 int sim_provide_failed(struct sim_app *app, int status, uint64_t retry_after_ms)
 {
     uint64_t request = app->request;
+    bool awaited = is_awaited(app);
     int rc;
 
     app->request = 0;
     CALL(app, rc,
          wst_client_provide_failed(app->client, request, status, retry_after_ms,
                                    "the application could not"));
-    if (rc == 0 && request && app->trying && app->request_attempt == app->attempt)
+    if (rc == 0 && awaited)
         app->w->asked = (struct sim_asked){.delay_ms = retry_after_ms};
     return told(app, "provide_failed", rc);
 }
