@@ -14,11 +14,15 @@
 #include "conn.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "util.h"
@@ -466,6 +470,26 @@ struct conn_listener *conn_listen_tcp(uv_loop_t *loop, const struct sockaddr *ad
     return start_listening(listener, err);
 }
 
+/* Is this a socket whose server was killed?  Then nobody answers there any more. */
+static bool is_left_over(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct stat about;
+    int fd;
+    bool refused;
+
+    if (lstat(path, &about) != 0 || !S_ISSOCK(about.st_mode) ||
+        strlen(path) >= sizeof addr.sun_path)
+        return false;
+    memcpy(addr.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0)
+        return false;
+    refused = connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0 && errno == ECONNREFUSED;
+    (void)close(fd);
+    return refused;
+}
+
 struct conn_listener *conn_listen_path(uv_loop_t *loop, const char *path,
                                        const struct conn_listener_config *config, int *err)
 {
@@ -477,6 +501,8 @@ struct conn_listener *conn_listen_path(uv_loop_t *loop, const char *path,
     /* Who can open the socket can steer the server, so it is its owner's alone. */
     mask = umask(S_IRWXG | S_IRWXO);
     *err = uv_pipe_bind(&listener->u.pipe, path);
+    if (*err == UV_EADDRINUSE && is_left_over(path) && unlink(path) == 0)
+        *err = uv_pipe_bind(&listener->u.pipe, path);
     (void)umask(mask);
     return start_listening(listener, err);
 }

@@ -179,10 +179,8 @@ static void attempt_failed(void *self, const struct wst_error_info *info)
     struct console *c = self;
     const struct wst_cause *cause = &info->cause;
     bool again = info->next_delay_ms != WST_NO_DELAY;
-    if (cause->code == WST_ERR_CANCELED) {
-        say(c, FAINT, "[WS] Interrupted before it was open");
-        return;
-    }
+    if (cause->code == WST_ERR_CANCELED)
+        return; /* ended() tells of it. */
     if (cause->http_status)
         say(c, BAD, "[WS] Failed to connect HttpErrorResponse { status: %d }", cause->http_status);
     else
@@ -340,6 +338,8 @@ static void ended(void *self, enum wst_state last, const struct wst_error_info *
 {
     struct console *c = self;
     end_countdown(c);
+    if (last != WST_STATE_FAILED && exit_status == STATUS_NEVER)
+        say(c, FAINT, "[WS] Interrupted before it was open");
     /* With --once, an orderly end by the server is what was asked for. */
     if (last != WST_STATE_FAILED || exit_status == STATUS_OK)
         return;

@@ -29,9 +29,10 @@ static const char tail[] =
     "     with 1000 or 1001)\n"
     "  1  wrong usage, or this machine could not do its part; at the end of stdin: a\n"
     "     line from there could not be sent\n"
-    "  2  refused: not allowed in, or a certificate or key could not be loaded\n"
-    "  3  never came to that: attempts used up, --once failed, interrupted before it\n"
-    "     was open\n"
+    "  2  refused: not allowed in, or a certificate or key that can be read is of no\n"
+    "     use\n"
+    "  3  never came to that: attempts used up, --once failed or lost its\n"
+    "     connection, interrupted before it was open\n"
     "  4  the server's certificate was not accepted (--once, or attempts used up)\n";
 
 /* Prints |text| from COLUMN on, broken between words; |at| is where the cursor stands. */

@@ -498,12 +498,15 @@ static void on_log(enum wst_log_level level, const char *text, void *arg)
 
 /*
  * Room for an echo: a message of the largest size must fit behind what may wait already.  A queue
- * of another size was asked for by the user and stays.
+ * of another size was asked for by the user and stays; a low-water mark above it is refused by the
+ * library.
  */
 static void fit_queue(struct wst_config *c, bool echo)
 {
     struct wst_config defaults;
     wst_config_init(&defaults);
+    if (c->queue_low_water != defaults.queue_low_water && c->queue_low_water >= c->max_queue_bytes)
+        return;
     if (TAKEN(c->queue_low_water) > c->max_queue_bytes / 2)
         c->queue_low_water = c->max_queue_bytes / TAKEN(2);
     if (!echo || c->max_queue_bytes != defaults.max_queue_bytes)

@@ -59,6 +59,7 @@ def test_interrupted_while_it_waits(nobody):
         cli.wait_err("Reconnecting in")
         cli.signal(signal.SIGTERM)
         assert cli.wait() == 3
+        assert cli.err[-1] == "[WS] Interrupted before it was open"
 
 
 @pytest.mark.quick

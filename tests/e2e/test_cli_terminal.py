@@ -113,7 +113,7 @@ def test_the_countdown_is_erased_by_an_interrupt(nobody):
         term.wait(r"next attempt in \d+\.\d s")
         cli.signal(signal.SIGINT)
         assert cli.wait() == 3
-        term.wait("\r\x1b\\[K$")
+        term.wait(r"\r\x1b\[K\S+\[WS\] Interrupted before it was open\S+\r\n$")
 
 
 def test_the_countdown_goes_on_below_a_line(nobody):
@@ -126,7 +126,7 @@ def test_the_countdown_goes_on_below_a_line(nobody):
         assert sum("next attempt in" in line for line in term.screen()) == 2, "the cause, and it"
         cli.signal(signal.SIGINT)
         assert cli.wait() == 3
-        term.wait("\r\x1b\\[K$")
+        term.wait(r"\r\x1b\[K\S+\[WS\] Interrupted before it was open\S+\r\n$")
 
 
 def test_quiet_draws_no_countdown(nobody):

@@ -217,6 +217,8 @@ WRONG = [
      "--token and --token-file exclude each other"),
     (["connect", "https://a.test", "-q", "-v"], "--quiet and --verbose exclude each other"),
     (["connect", "https://a.test", "--compress-min", "2k"], "they need --compress"),
+    (["connect", "https://a.test", "--max-queue", "64k", "--queue-low-water", "10M"],
+     "--queue-low-water: must be less than --max-queue"),
     (["connect", "https://a.test", "--compress-offer", "permessage-deflate"],
      "they need --compress"),
 ]

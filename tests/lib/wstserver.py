@@ -93,9 +93,6 @@ class Server:
                                 "--admin-socket", self.admin_socket] + self.args)
 
     def start(self):
-        # What was killed could not remove its socket.
-        if os.path.exists(self.admin_socket):
-            os.unlink(self.admin_socket)
         self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                      env={**os.environ, **self.env})

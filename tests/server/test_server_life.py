@@ -142,6 +142,23 @@ def test_stop_is_quick_whatever_is_open():
     assert best(stopping, STOP_SECONDS)
 
 
+def test_the_admin_socket_of_a_killed_server_is_replaced():
+    """And that of one that lives is not, nor a file of that name."""
+    with Server() as server:
+        server.kill()
+        assert os.path.exists(server.admin_socket)
+        server.start()
+        assert server.stats()["tokenRequests"] == 0
+        second = call("--listen", "127.0.0.1:0", "--admin-socket", server.admin_socket)
+        assert second.returncode == 1 and "address already in use" in second.stderr
+        assert server.stats()["tokenRequests"] == 0
+        path = server.admin_socket + ".txt"
+        with open(path, "w", encoding="ascii") as file:
+            file.write("precious")
+        third = call("--listen", "127.0.0.1:0", "--admin-socket", path)
+        assert third.returncode == 1 and os.path.getsize(path) == 8
+
+
 def test_second_signal_stops_at_once():
     def stopping():
         with Server() as server:
