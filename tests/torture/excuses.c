@@ -16,48 +16,48 @@ static const struct excuse {
     enum fault_owner crasher; /* Whose code was run when it crashed; OWNERS: nothing crashed. */
     const char *crash;        /* In the stack of the crash, before any frame of ours. */
 } excuses[] = {
-#define OPENSSL(why, most, start, frame, ending)                                                   \
+#define OPENSSL(why, most, all, start, frame, ending)                                              \
     {                                                                                              \
-        {why, most}, OWNER_OPENSSL, start, {frame, NULL}, ending, OWNERS, NULL                     \
+        {why, most, all}, OWNER_OPENSSL, start, {frame, NULL}, ending, OWNERS, NULL                \
     }
-#define CRASH(why, most, owner, frame1, frame2, ending, crasher, crash)                            \
+#define CRASH(why, most, all, owner, frame1, frame2, ending, crasher, crash)                       \
     {                                                                                              \
-        {why, most}, owner, ANYWHERE, {frame1, frame2}, ending, crasher, crash                     \
+        {why, most, all}, owner, ANYWHERE, {frame1, frame2}, ending, crasher, crash                \
     }
-    OPENSSL("OpenSSL begins once in a process: it does not try again, and we say so", 32, IN_START,
-            NULL, "cannot be made"),
-    OPENSSL("OpenSSL begins without the parts for which there was no memory", 10, IN_START, NULL,
+    OPENSSL("OpenSSL begins once in a process: it does not try again, and we say so", 32, 0,
+            IN_START, NULL, "cannot be made"),
+    OPENSSL("OpenSSL begins without the parts for which there was no memory", 10, 0, IN_START, NULL,
             "does not open any more"),
-    OPENSSL("OpenSSL initialises its parts once, and does not try again", 6, ANYWHERE,
+    OPENSSL("OpenSSL initialises its parts once, and does not try again", 6, 0, ANYWHERE,
             "CRYPTO_THREAD_run_once", "does not open any more"),
     OPENSSL("OpenSSL asks a provider for algorithms once, also if it had no memory for them", 8,
-            ANYWHERE, "_fetch+", "does not open any more"),
-    OPENSSL("the same, of decoders", 8, ANYWHERE, "_do_all_provided+", "does not open any more"),
-    OPENSSL("OpenSSL loses a name of an algorithm", 14, ANYWHERE, "CRYPTO_strndup",
+            160, ANYWHERE, "_fetch+", "does not open any more"),
+    OPENSSL("the same, of decoders", 8, 0, ANYWHERE, "_do_all_provided+", "does not open any more"),
+    OPENSSL("OpenSSL loses a name of an algorithm", 14, 1000, ANYWHERE, "CRYPTO_strndup",
             "2 blocks of OpenSSL are left"),
-    OPENSSL("OpenSSL loses the record of a handler", 2, IN_START, "OPENSSL_atexit",
+    OPENSSL("OpenSSL loses the record of a handler", 2, 0, IN_START, "OPENSSL_atexit",
             "1 blocks of OpenSSL are left"),
-    OPENSSL("OpenSSL's generator is begun once", 50, ANYWHERE, "RAND_get0_p", "cannot be made"),
+    OPENSSL("OpenSSL's generator is begun once", 50, 0, ANYWHERE, "RAND_get0_p", "cannot be made"),
     OPENSSL("OpenSSL leaves an algorithm out of a context when it has no memory to look for it", 3,
-            ANYWHERE, "SSL_CTX_new_ex", "does not open any more"),
-    OPENSSL("libcurl loses the pinned key when it has no digest", 2, ANYWHERE, "libcurl.so.4",
+            0, ANYWHERE, "SSL_CTX_new_ex", "does not open any more"),
+    OPENSSL("libcurl loses the pinned key when it has no digest", 2, 0, ANYWHERE, "libcurl.so.4",
             "1 blocks of libcurl are left"),
     /* Not in every run. */
     CRASH("libcurl asks a TLS connection in vain that had no memory to read, until a deadline", 4,
-          OWNER_OPENSSL, "libcurl.so.4", "libssl.so.3", "the loop has spun", OWNERS, NULL),
-    CRASH("libcurl's check of a pinned key does not look whether it has a digest", 2, OWNER_OPENSSL,
-          "libcurl.so.4", NULL, "", OWNER_OPENSSL, "SHA256_Update"),
-    CRASH("libcurl frees a name twice when it has no memory for the rest of a TLS session", 2,
+          0, OWNER_OPENSSL, "libcurl.so.4", "libssl.so.3", "the loop has spun", OWNERS, NULL),
+    CRASH("libcurl's check of a pinned key does not look whether it has a digest", 2, 0,
+          OWNER_OPENSSL, "libcurl.so.4", NULL, "", OWNER_OPENSSL, "SHA256_Update"),
+    CRASH("libcurl frees a name twice when it has no memory for the rest of a TLS session", 2, 0,
           OWNER_CURL, "libssl.so.3 SSL_read", "strdup", "Aborted", OWNER_CURL, "libcurl.so.4"),
     /* Only with "all": the first call from that place does no harm. */
-    CRASH("libcurl goes on with a table of transfers that it had no memory for", 1, OWNER_CURL,
+    CRASH("libcurl goes on with a table of transfers that it had no memory for", 1, 0, OWNER_CURL,
           "curl_multi_socket_action", "malloc", "", OWNER_CURL,
           "libcurl.so.4 curl_multi_socket_action"),
-    CRASH("libuv ends the process when it has no memory to watch one more descriptor", 2, OWNER_UV,
-          "uv_poll_start", "realloc", "Aborted", OWNER_UV, "uv_poll_start"),
-    CRASH("libuv ends the process when the kernel does not watch a descriptor", 4, OWNER_UV,
+    CRASH("libuv ends the process when it has no memory to watch one more descriptor", 2, 0,
+          OWNER_UV, "uv_poll_start", "realloc", "Aborted", OWNER_UV, "uv_poll_start"),
+    CRASH("libuv ends the process when the kernel does not watch a descriptor", 4, 0, OWNER_UV,
           "epoll_ctl", "uv_run", "Aborted", OWNER_UV, "uv_run"),
-    CRASH("libuv ends the process when it cannot begin its pool", 5, OWNER_UV, "uv_once",
+    CRASH("libuv ends the process when it cannot begin its pool", 5, 0, OWNER_UV, "uv_once",
           "uv_queue_work", "Aborted", OWNER_UV, "uv_queue_work"),
 };
 

@@ -11,6 +11,7 @@ enum { EXCUSES_MAX = 32 };
 struct excuse_info {
     const char *why;
     long most; /* So many tellings of a sweep may end so, when each place fails once. */
+    long all;  /* The same when all calls fail; 0: in proportion to them. */
 };
 
 /* The number of the excuse for a telling that ended with |text|; -1: there is none. */
