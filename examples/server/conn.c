@@ -482,7 +482,7 @@ static bool is_left_over(const char *path)
         strlen(path) >= sizeof addr.sun_path)
         return false;
     memcpy(addr.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
     refused = connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0 && errno == ECONNREFUSED;

@@ -28,6 +28,7 @@ struct console {
     uv_timer_t timer;  /* Draws the countdown. */
     uint64_t due_ms;   /* When the next attempt begins, on the loop's clock. */
     bool drawn;        /* The countdown stands on the screen. */
+    bool ever_open;
     struct bytes line;
     struct bytes words;
 };
@@ -274,6 +275,7 @@ static void progress(void *self, enum wst_progress landmark)
 static void opened(void *self, const char *subprotocol)
 {
     struct console *c = self;
+    c->ever_open = true;
     say(c, GOOD, "[WS] Connected ✅");
     if (subprotocol[0])
         say(c, PLAIN, "[WS] Subprotocol: %s", subprotocol);
@@ -338,12 +340,13 @@ static void ended(void *self, enum wst_state last, const struct wst_error_info *
 {
     struct console *c = self;
     end_countdown(c);
-    if (last != WST_STATE_FAILED && exit_status == STATUS_NEVER)
-        say(c, FAINT, "[WS] Interrupted before it was open");
     /* With --once, an orderly end by the server is what was asked for. */
-    if (last != WST_STATE_FAILED || exit_status == STATUS_OK)
-        return;
-    complain(c, "[WS] Giving up: %s", text_of(c, &info->cause));
+    if (last == WST_STATE_FAILED && exit_status != STATUS_OK)
+        complain(c, "[WS] Giving up: %s", text_of(c, &info->cause));
+    else if (exit_status == STATUS_NEVER && c->ever_open)
+        complain(c, "[WS] Giving up: the connection was lost (--once)");
+    else if (exit_status == STATUS_NEVER)
+        say(c, FAINT, "[WS] Interrupted before it was open");
 }
 
 static void *make(const struct view_options *options)

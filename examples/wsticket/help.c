@@ -29,8 +29,7 @@ static const char tail[] =
     "     with 1000 or 1001)\n"
     "  1  wrong usage, or this machine could not do its part; at the end of stdin: a\n"
     "     line from there could not be sent\n"
-    "  2  refused: not allowed in, or a certificate or key that can be read is of no\n"
-    "     use\n"
+    "  2  refused: not allowed in, or TLS does not take a certificate or key\n"
     "  3  never came to that: attempts used up, --once failed or lost its\n"
     "     connection, interrupted before it was open\n"
     "  4  the server's certificate was not accepted (--once, or attempts used up)\n";

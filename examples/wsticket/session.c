@@ -43,6 +43,9 @@
  */
 #define FAREWELL_MORE_MS 100
 
+/* How long what is left for stdout and stderr may take after that: their readers may never come. */
+#define LAST_WRITES_MS 5000
+
 /* How long the end waits for a read of a file: one that takes longer may never come back. */
 #define LAST_READ_MS 1000
 
@@ -177,6 +180,8 @@ static void client_gone(struct wst_client *client, void *arg)
     s->view->close(s->shown);
     input_close(&s->input);
     s->gone = true;
+    if (uv_is_active((uv_handle_t *)&s->farewell))
+        uv_timer_start(&s->farewell, farewell_over, LAST_WRITES_MS, 0);
     await_last_read(s);
     if (s->hurry && outputs_pending(s) > 0)
         leave_at_once(s);
@@ -222,8 +227,12 @@ static void signaled(uv_signal_t *handle, int number)
         return;
     s->signal = number;
     s->signal_at = now;
-    if (s->gone)
-        leave_at_once(s);
+    if (s->gone) {
+        if (outputs_pending(s) == 0)
+            leave_at_once(s);
+        uv_signal_stop(handle); /* What is left to be written is lost, and that is no good end. */
+        raise(number);
+    }
     s->given_up = true;
     if (again || !s->open) {
         s->asked = true;

@@ -167,6 +167,7 @@ def test_once_after_a_stable_link():
         server.drop()
         assert cli.wait() == 3
         assert server.opened == 1
+        assert cli.err[-1] == "[WS] Giving up: the connection was lost (--once)"
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -198,6 +199,23 @@ def test_interrupt_while_nobody_reads():
             with pytest.raises(Exception):
                 sending.exception(0.5)  # It has come to a standstill.
             assert cli.insist() in (0, -signal.SIGINT)
+        os.close(read)
+
+
+def test_a_slow_reader_is_not_held_to_the_close_timeout():
+    """That is the server's.  What was received before Ctrl-C is written after the close, too."""
+    with PlainServer(greeting=["g" * 200000]) as server:
+        read, write = os.pipe()
+        with Cli(*PLAIN, "--close-timeout", "100ms", server.url, stdout=write, wrap=[]) as cli:
+            os.close(write)
+            shown = os.read(read, 1)  # It has come.
+            cli.signal(signal.SIGINT)
+            cli.wait_err("Disconnected")
+            time.sleep(0.5)  # Slow: longer than the close may take.
+            while len(shown) < 200001 and (piece := os.read(read, 65536)):
+                shown += piece
+            assert shown == b"g" * 200000 + b"\n"
+            assert cli.wait() == 0
         os.close(read)
 
 
