@@ -308,16 +308,23 @@ def test_a_read_that_blocks_does_not_hold_up_the_end(server, blocked, by):
         assert between or any("code: 1000" in line for line in cli.err)
 
 
-# Not under valgrind: what is left behind by who does not get his second there is no fault.
-def test_a_read_that_is_about_to_end_is_waited_for():
+def left_in_good_order(log):
+    """The dynamic linker tells of exit(), and not of _exit()."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs, PlainServer() as server, \
-            Cli(*PLAIN, "--once", server.url, stdin=theirs, wrap=[]) as cli:
+            Cli(*PLAIN, "--once", server.url, stdin=theirs, wrap=[], LD_DEBUG="files",
+                LD_DEBUG_OUTPUT=str(log)) as cli:
         cli.wait_open()
         server.close(1001)
         cli.wait_err("Disconnected")
         ours.send(b"")  # As the end of a file is read.
         assert cli.wait() == 0
+        return "calling fini" in log.with_name(f"{log.name}.{cli.process.pid}").read_text()
+
+
+def test_a_read_that_is_about_to_end_is_waited_for(tmp_path):
+    """One of a few tries: on a busy machine what ends it may be later than its second."""
+    assert any(left_in_good_order(tmp_path / f"log{n}") for n in range(5))
 
 
 def test_a_read_is_given_a_second_and_a_signal_meanwhile_is_no_failure(server, blocked):

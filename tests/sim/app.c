@@ -966,8 +966,7 @@ int sim_provide(struct sim_app *app)
     return told(app, "provide", rc);
 }
 
-/* Does the question stand?  Not once a token was set, or the attempt has gone on without an answer.
- */
+/* Does the question stand?  Not once a token was set, or the attempt has gone on without it. */
 static bool is_awaited(const struct sim_app *app)
 {
     bool of_token = app->request_step == WST_STEP_TOKEN;
